@@ -1,0 +1,141 @@
+package mcp
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+)
+
+// Conn carries whole messages in both directions: a pair of pipes, a socket,
+// an HTTP+SSE session. It does not look into them.
+//
+// Read is called by one goroutine at a time; the bytes it returns belong to
+// the caller. It returns io.EOF after an orderly end. A message longer than
+// the transport's bound is an error that ends the connection. Write may be
+// called concurrently and returns when the message has been handed to the
+// operating system or the transport's write deadline has passed. Close ends
+// both directions, unblocks Read and Write, and may be called more than once.
+type Conn interface {
+	Read(ctx context.Context) ([]byte, error)
+	Write(ctx context.Context, message []byte) error
+	Close() error
+}
+
+// Channel is a peer that is reached over something that lasts: a process, a
+// socket, or a Streamable HTTP session. It gives requests their ids and sorts
+// what comes back; it knows nothing of what the messages mean, beyond which
+// call they belong to. All methods may be called concurrently.
+type Channel interface {
+	// Start sends a request. ctx bounds the sending only, not the call. The
+	// caller receives from Call.Messages until it is closed, or calls Abandon.
+	Start(ctx context.Context, out Outgoing) (*Call, error)
+	// Send sends a notification or a response.
+	Send(ctx context.Context, m jsonrpc.Message) error
+	// Events yields what belongs to no call: notifications, and requests of the
+	// peer. One goroutine must keep receiving; it is closed when the channel
+	// has ended. When its buffer is full, notifications are dropped and
+	// requests are answered with CodeBusy.
+	Events() <-chan jsonrpc.Message
+	// Done is closed when the channel has ended; Err then says why.
+	Done() <-chan struct{}
+	Err() error
+	// Close ends the channel and waits until its goroutines have ended.
+	Close() error
+}
+
+// ErrSessionLost is the error of a Channel whose peer no longer knows the
+// session, so that a new one must be opened.
+var ErrSessionLost = errors.New("the server no longer knows the session")
+
+// Outgoing is a request to be sent on a Channel.
+type Outgoing struct {
+	Method string
+	Params []byte // JSON text of an object; nil for none
+	// ProgressToken is the JSON text of the token that Params carries, unique
+	// among the calls under way on the channel; empty for none. Progress that
+	// comes with it belongs to this call.
+	ProgressToken string
+}
+
+// MaxCallQueue is the number of notifications and requests that may wait for a
+// caller to take them. A caller that is slower loses notifications; it never
+// loses the response.
+const MaxCallQueue = 256
+
+// Call is a request under way on a Channel.
+type Call struct {
+	id       jsonrpc.ID
+	messages chan jsonrpc.Message
+	abandon  func()
+
+	mu       sync.Mutex // guards finished and err
+	finished bool
+	err      error
+}
+
+// NewCall makes a call for an implementation of Channel. abandon, which may be
+// nil, releases what the channel keeps for it.
+func NewCall(id jsonrpc.ID, queue int, abandon func()) *Call {
+	return &Call{id: id, messages: make(chan jsonrpc.Message, queue+1), abandon: abandon}
+}
+
+// ID is the id that the channel gave to the request.
+func (c *Call) ID() jsonrpc.ID { return c.id }
+
+// Messages yields what belongs to the call, in order: notifications, requests
+// of the peer where the transport tells that they belong here, and last the
+// response. Then it is closed. When it is closed without a response, Err says why.
+func (c *Call) Messages() <-chan jsonrpc.Message { return c.messages }
+
+// Err says why Messages was closed without a response.
+func (c *Call) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Abandon says that nobody waits for the call any more: what still comes for it
+// is dropped. It does not tell the peer.
+func (c *Call) Abandon() {
+	if c.abandon != nil {
+		c.abandon()
+	}
+	c.Finish(context.Canceled)
+}
+
+// Deliver hands m to the caller; a response also finishes the call. It returns
+// false when m was dropped, because the queue is full or the call has finished.
+func (c *Call) Deliver(m jsonrpc.Message) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished {
+		return false
+	}
+	if m.IsResponse() {
+		c.messages <- m // the last slot is kept for it
+		c.finish(nil)
+		return true
+	}
+	if len(c.messages) >= cap(c.messages)-1 {
+		return false
+	}
+	c.messages <- m
+	return true
+}
+
+// Finish ends the call without a response. It does nothing when the call has finished.
+func (c *Call) Finish(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.finished {
+		c.finish(err)
+	}
+}
+
+func (c *Call) finish(err error) {
+	c.finished = true
+	c.err = err
+	close(c.messages)
+}

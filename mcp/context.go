@@ -1,0 +1,41 @@
+package mcp
+
+import "context"
+
+// A context carries two values through the house: who calls, and the id under
+// which the call is logged.
+type contextKey int
+
+const (
+	principalKey contextKey = iota
+	requestIDKey
+)
+
+// Principal is who calls, as established by authentication.
+type Principal struct {
+	// ID is unique and stable: sessions, parked calls and caches are bound to
+	// it. Empty means that nobody was asked (loopback without authentication).
+	ID string
+}
+
+// WithPrincipal returns a context whose calls are made by p.
+func WithPrincipal(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey, p)
+}
+
+// PrincipalOf returns who makes the call of ctx; the zero Principal if nobody was asked.
+func PrincipalOf(ctx context.Context) Principal {
+	p, _ := ctx.Value(principalKey).(Principal)
+	return p
+}
+
+// WithRequestID returns a context whose call is logged under id.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey, id)
+}
+
+// RequestIDOf returns the id under which the call of ctx is logged; empty if it has none.
+func RequestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
+}

@@ -1,0 +1,153 @@
+package mcp
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+)
+
+// cancelTimeout bounds the courtesy of telling a peer that nobody waits any more.
+const cancelTimeout = 2 * time.Second
+
+// Stateless is a server of the stateless era that is reached over a channel
+// (2026-07-28, basic/transports, stdio): every request carries who asks,
+// cancellation is a notification, and what belongs to a subscription carries
+// its id.
+type Stateless struct {
+	ch     Channel
+	token  atomic.Int64
+	events chan struct{}
+}
+
+var _ Handler = (*Stateless)(nil)
+
+// NewStateless takes ch over; Close closes it.
+func NewStateless(ch Channel) *Stateless {
+	s := &Stateless{ch: ch, events: make(chan struct{})}
+	go s.refuseEvents()
+	return s
+}
+
+// Close closes the channel and waits.
+func (s *Stateless) Close() error {
+	err := s.ch.Close()
+	<-s.events
+	return err
+}
+
+// refuseEvents drops what belongs to no call. A server of this era sends no
+// requests; one that does is told so.
+func (s *Stateless) refuseEvents() {
+	defer close(s.events)
+	for msg := range s.ch.Events() {
+		if !msg.IsRequest() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), cancelTimeout)
+		_ = s.ch.Send(ctx, jsonrpc.Message{ID: msg.ID, Error: MethodNotFound(msg.Method)})
+		cancel()
+	}
+}
+
+// Handle implements Handler.
+func (s *Stateless) Handle(ctx context.Context, req *Request) (Result, error) {
+	out := Outgoing{Method: req.Method}
+	if req.ProgressToken != nil && req.Notify != nil {
+		out.ProgressToken = strconv.FormatInt(s.token.Add(1), 10)
+	}
+	out.Params = req.AppendParams(nil, ModernMeta(req, out.ProgressToken)...)
+	call, err := s.ch.Start(ctx, out)
+	if err != nil {
+		return Result{}, err
+	}
+	for {
+		select {
+		case msg, ok := <-call.Messages():
+			if !ok {
+				return Result{}, fmt.Errorf("call %s: %w", req.Method, call.Err())
+			}
+			if msg.IsResponse() {
+				return ResponseOf(msg)
+			}
+			s.pass(req, msg)
+		case <-ctx.Done():
+			call.Abandon()
+			s.cancel(ctx, call.ID())
+			return Result{}, ctx.Err()
+		}
+	}
+}
+
+func (s *Stateless) pass(req *Request, msg jsonrpc.Message) {
+	if msg.IsNotification() {
+		req.Emit(OwnNotification(req, msg))
+	}
+}
+
+func (s *Stateless) cancel(ctx context.Context, id jsonrpc.ID) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+	defer stop()
+	params := jsonrpc.Object{}.With(jsonrpc.Edit{Name: "requestId", Value: []byte(id)})
+	_ = s.ch.Send(ctx, jsonrpc.Message{Method: "notifications/cancelled", Params: params})
+}
+
+// ResponseOf returns what a response says.
+func ResponseOf(msg jsonrpc.Message) (Result, error) {
+	if msg.Error != nil {
+		return Result{}, msg.Error
+	}
+	return Result{msg.Result}, nil
+}
+
+// ModernMeta returns the members of _meta that an edge to a stateless peer
+// writes for req. token is the edge's own progress token, "" for none.
+func ModernMeta(req *Request, token string) []jsonrpc.Edit {
+	edits := make([]jsonrpc.Edit, 0, 5)
+	edits = append(edits, jsonrpc.Edit{Name: MetaVersion, Value: []byte(`"` + Revision20260728 + `"`)})
+	capabilities := []byte("{}")
+	if c := req.Client; c != nil {
+		capabilities = modernCapabilities(c)
+		if c.Info != nil {
+			edits = append(edits, jsonrpc.Edit{Name: MetaClientInfo, Value: c.Info})
+		}
+	}
+	edits = append(edits, jsonrpc.Edit{Name: MetaCapabilities, Value: capabilities})
+	if req.LogLevel != "" {
+		edits = append(edits, jsonrpc.Edit{Name: MetaLogLevel, Value: jsonrpc.AppendString(nil, req.LogLevel)})
+	}
+	if token != "" {
+		edits = append(edits, jsonrpc.Edit{Name: MetaProgressToken, Value: []byte(token)})
+	}
+	return edits
+}
+
+// modernCapabilities says of a client what it said itself. A client of a
+// session-shaped revision has no extensions, and its tasks are another dialect.
+func modernCapabilities(c *Client) []byte {
+	if c.Capabilities.IsZero() {
+		return []byte("{}")
+	}
+	if c.Revision.Modern() || c.Capabilities.Get("tasks") == nil {
+		return c.Capabilities.Raw()
+	}
+	return c.Capabilities.Append(nil, jsonrpc.Edit{Name: "tasks"})
+}
+
+// OwnNotification returns a notification of a peer as its caller knows it: with
+// the caller's own progress token, and without the peer's subscription id.
+func OwnNotification(req *Request, msg jsonrpc.Message) Notification {
+	n := Notification{Method: msg.Method, Params: msg.Params}
+	if msg.Method == "notifications/progress" {
+		n.Params = n.Params.With(jsonrpc.Edit{Name: "progressToken", Value: req.ProgressToken})
+	}
+	meta, ok := jsonrpc.Split(n.Params.Get("_meta"))
+	if ok && meta.Get(MetaSubscriptionID) != nil {
+		stripped := meta.Append(nil, jsonrpc.Edit{Name: MetaSubscriptionID})
+		n.Params = n.Params.With(jsonrpc.Edit{Name: "_meta", Value: stripped})
+	}
+	return n
+}
