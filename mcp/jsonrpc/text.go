@@ -1,0 +1,256 @@
+package jsonrpc
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Strings are scanned eight bytes at a time. For a word w of eight bytes, special(w) has the high bit of each byte set that
+// needs a look: below 0x20, quote, backslash, or not ASCII. A subtraction borrows from the next byte only when it found
+// something in this one, so the lowest set bit is always exact and the ones above it may not be; only the lowest is used.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+func special(w uint64) uint64 {
+	quote := w ^ '"'*ones
+	slash := w ^ '\\'*ones
+	return (w | (w - ' '*ones) | (quote - ones) | (slash - ones)) & highs
+}
+
+// text scans a string from i, the byte after its opening quote, and returns the offset after its closing quote and whether
+// it holds escapes; -1 when it is no string.
+func (s *scanner) text(i int) (end int, escaped bool) {
+	for {
+		i = plainRun(s.data, i)
+		if i >= len(s.data) {
+			return s.stop(i, "string has no closing quote"), escaped
+		}
+		switch c := s.data[i]; {
+		case c == '"':
+			return i + 1, escaped
+		case c == '\\':
+			escaped = true
+			if i = s.escape(i); i < 0 {
+				return i, escaped
+			}
+		case c < ' ':
+			return s.stop(i, "control character in a string, write it as an escape"), escaped
+		default:
+			r, n := utf8.DecodeRune(s.data[i:])
+			if r == utf8.RuneError && n == 1 {
+				return s.stop(i, "string is not valid UTF-8"), escaped
+			}
+			i += n
+		}
+	}
+}
+
+// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII.
+func plainRun(d []byte, i int) int {
+	for ; i+8 <= len(d); i += 8 {
+		if m := special(binary.LittleEndian.Uint64(d[i:])); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+	}
+	for ; i < len(d); i++ {
+		if c := d[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return i
+		}
+	}
+	return i
+}
+
+// escape checks the escape sequence whose backslash is at i and returns the offset after it. A lone surrogate is JSON
+// (RFC 8259 §8.2) and passes here; names are held to more.
+func (s *scanner) escape(i int) int {
+	if i+1 >= len(s.data) {
+		return s.stop(i, "string ends within an escape")
+	}
+	switch s.data[i+1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 2
+	case 'u':
+		if i+6 <= len(s.data) && hex4(s.data[i+2:]) >= 0 {
+			return i + 6
+		}
+		return s.stop(i, `\u is not followed by four hexadecimal digits`)
+	}
+	return s.stop(i, "unknown escape in a string")
+}
+
+// hex4 returns the value of the four hexadecimal digits at the start of d, -1 when they are not that.
+func hex4(d []byte) rune {
+	if len(d) < 4 {
+		return -1
+	}
+	var r rune
+	for _, c := range d[:4] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// Unquote returns the Go string that a JSON string stands for. It is false when raw is not a JSON string, or holds the
+// escape of a lone surrogate: such a string has no form in Go, and a replacement would make different strings equal.
+func Unquote(raw []byte) (string, bool) {
+	body, ok := stringBody(raw)
+	if !ok {
+		return "", false
+	}
+	if !hasEscape(body) {
+		return string(body), true
+	}
+	text, ok := unescape(make([]byte, 0, len(body)), body)
+	if !ok {
+		return "", false
+	}
+	return string(text), true
+}
+
+// replaceLone is Unquote for text that only people read: what has no form in Go becomes U+FFFD.
+func replaceLone(raw []byte) string {
+	body, ok := stringBody(raw)
+	if !ok {
+		return ""
+	}
+	text, _ := unescape(make([]byte, 0, len(body)), body)
+	return string(text)
+}
+
+// stringBody returns what stands between the quotes of raw.
+func stringBody(raw []byte) ([]byte, bool) {
+	if len(raw) < 2 || raw[0] != '"' || raw[len(raw)-1] != '"' {
+		return nil, false
+	}
+	return raw[1 : len(raw)-1], true
+}
+
+func hasEscape(body []byte) bool {
+	for _, c := range body {
+		if c == '\\' {
+			return true
+		}
+	}
+	return false
+}
+
+// unescape appends body to dst with its escapes resolved. It is false when an escape is broken or is a lone surrogate; the
+// text then has U+FFFD in its place.
+func unescape(dst, body []byte) ([]byte, bool) {
+	ok := true
+	for i := 0; i < len(body); {
+		c := body[i]
+		if c != '\\' {
+			dst = append(dst, c)
+			i++
+			continue
+		}
+		r, n := unescapeOne(body[i:])
+		ok = ok && r >= 0
+		if r < 0 {
+			r = utf8.RuneError
+		}
+		dst = utf8.AppendRune(dst, r)
+		i += n
+	}
+	return dst, ok
+}
+
+// unescapeOne returns the character that the escape at the start of d stands for and how many bytes it takes, a surrogate
+// pair being one; the character is -1 when there is none.
+func unescapeOne(d []byte) (rune, int) {
+	if len(d) < 2 {
+		return -1, len(d)
+	}
+	switch c := d[1]; c {
+	case '"', '\\', '/':
+		return rune(c), 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'u':
+		return unescapeUnicode(d)
+	}
+	return -1, 2
+}
+
+func unescapeUnicode(d []byte) (rune, int) {
+	r := hex4(d[2:])
+	if r < 0 {
+		return -1, 2
+	}
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	if len(d) >= 12 && d[6] == '\\' && d[7] == 'u' {
+		if pair := utf16.DecodeRune(r, hex4(d[8:])); pair != utf8.RuneError {
+			return pair, 12
+		}
+	}
+	return -1, 6
+}
+
+// AppendString appends s to dst as a quoted JSON string. The result is valid UTF-8 always: bytes of s that are not become
+// U+FFFD. Only what RFC 8259 §7 demands is escaped.
+func AppendString(dst []byte, s string) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		n := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			if r, n = utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || n > 1 {
+				i += n
+				continue
+			}
+		}
+		dst = append(dst, s[start:i]...)
+		i += n
+		start = i
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			if c >= utf8.RuneSelf {
+				dst = utf8.AppendRune(dst, utf8.RuneError)
+				continue
+			}
+			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+		}
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
