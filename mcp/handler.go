@@ -69,6 +69,10 @@ type Request struct {
 	// schema compares them with the arguments (2026-07-28,
 	// basic/transports/streamable-http, "Custom headers"); nil when none came.
 	ParamHeaders map[string]string
+	// Abandon says that the caller gives up the call that params.requestState
+	// stands for: whoever holds it lets it go and answers with an error. It
+	// never crosses a wire.
+	Abandon bool
 	// Notify takes notifications that belong to this request, in order, before
 	// Handle returns; it is not called concurrently. It may block until the
 	// peer has taken them, at most for the edge's write deadline. May be nil.

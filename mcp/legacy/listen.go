@@ -1,0 +1,294 @@
+package legacy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+)
+
+// maxWaiting bounds the notifications that wait for one subscriber. One that is
+// slower loses its subscription, so that it knows that it has missed something.
+const maxWaiting = 256
+
+// hub tells subscribers what the server says of itself unasked.
+type hub struct {
+	turn sync.Mutex // held while the server is told of a change, so that its order is ours
+
+	mu          sync.Mutex // guards what follows
+	subscribers map[*subscriber]bool
+	refs        map[string]int // resources subscribed to, by how many
+}
+
+type subscriber struct {
+	tools, prompts, resources bool
+	uris                      map[string]bool
+	queue                     chan mcp.Notification // closed when the subscriber was too slow
+}
+
+func (s *subscriber) wants(n mcp.Notification) bool {
+	switch n.Method {
+	case "notifications/tools/list_changed":
+		return s.tools
+	case "notifications/prompts/list_changed":
+		return s.prompts
+	case "notifications/resources/list_changed":
+		return s.resources
+	case "notifications/resources/updated":
+		uri, _ := n.Params.String("uri")
+		return s.uris[uri]
+	}
+	return false
+}
+
+func (h *hub) add(s *subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.subscribers == nil {
+		h.subscribers, h.refs = make(map[*subscriber]bool), make(map[string]int)
+	}
+	h.subscribers[s] = true
+}
+
+func (h *hub) remove(s *subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.subscribers, s)
+}
+
+// retain counts a subscriber of uri in; true for the first.
+func (h *hub) retain(uri string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refs[uri]++
+	return h.refs[uri] == 1
+}
+
+// release counts a subscriber of uri out; true for the last.
+func (h *hub) release(uri string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refs[uri]--
+	if h.refs[uri] > 0 {
+		return false
+	}
+	delete(h.refs, uri)
+	return true
+}
+
+func (h *hub) tell(n mcp.Notification) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.subscribers {
+		if !s.wants(n) {
+			continue
+		}
+		select {
+		case s.queue <- n:
+		default:
+			close(s.queue)
+			delete(h.subscribers, s)
+		}
+	}
+}
+
+// listen serves subscriptions/listen on the session: list changes come unasked,
+// resources are subscribed to while anybody listens.
+func (c *Client) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	wanted, ok := jsonrpc.Split(req.Params.Get("notifications"))
+	if !ok {
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "subscriptions/listen needs notifications, an object")
+	}
+	s := &subscriber{uris: make(map[string]bool), queue: make(chan mcp.Notification, maxWaiting)}
+	s.tools = c.offers(wanted, "toolsListChanged", "tools", "listChanged")
+	s.prompts = c.offers(wanted, "promptsListChanged", "prompts", "listChanged")
+	s.resources = c.offers(wanted, "resourcesListChanged", "resources", "listChanged")
+	if c.offersFeature("resources", "subscribe") {
+		for element := range jsonrpc.Elements(wanted.Get("resourceSubscriptions")) {
+			if uri, ok := jsonrpc.Unquote(element); ok && !s.uris[uri] && len(s.uris) < maxWatched {
+				s.uris[uri] = true
+			}
+		}
+	}
+	c.hub.add(s)
+	defer c.hub.remove(s)
+	retained := c.subscribeAll(ctx, s)
+	defer c.unsubscribeAll(ctx, retained)
+	req.Emit(s.acknowledgement())
+	return c.deliver(ctx, req, s)
+}
+
+func (c *Client) deliver(ctx context.Context, req *mcp.Request, s *subscriber) (mcp.Result, error) {
+	for {
+		select {
+		case n, ok := <-s.queue:
+			if !ok {
+				return mcp.Result{}, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited", maxWaiting)
+			}
+			req.Emit(n)
+		case <-c.Done():
+			return mcp.Result{}, fmt.Errorf("session ended: %w", c.Err())
+		case <-ctx.Done():
+			return mcp.Result{}, ctx.Err()
+		}
+	}
+}
+
+// offers reports whether filter asks for what and the server announced it.
+func (c *Client) offers(filter jsonrpc.Object, what, capability, feature string) bool {
+	return string(filter.Get(what)) == "true" && c.offersFeature(capability, feature)
+}
+
+func (c *Client) offersFeature(capability, feature string) bool {
+	o, _ := jsonrpc.Split(c.server.Capabilities.Get(capability))
+	return string(o.Get(feature)) == "true"
+}
+
+// subscribeAll subscribes to the resources of s; those that the server refuses
+// are taken out of it.
+func (c *Client) subscribeAll(ctx context.Context, s *subscriber) []string {
+	c.hub.turn.Lock()
+	defer c.hub.turn.Unlock()
+	var retained []string
+	for uri := range s.uris {
+		if c.hub.retain(uri) {
+			if _, err := c.roundTrip(ctx, "resources/subscribe", uriParams(uri)); err != nil {
+				c.hub.release(uri)
+				c.o.Log.Debug("the server refused a subscription", "err", err)
+				c.hub.mu.Lock()
+				delete(s.uris, uri)
+				c.hub.mu.Unlock()
+				continue
+			}
+		}
+		retained = append(retained, uri)
+	}
+	return retained
+}
+
+func (c *Client) unsubscribeAll(ctx context.Context, uris []string) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), courtesy)
+	defer stop()
+	c.hub.turn.Lock()
+	defer c.hub.turn.Unlock()
+	for _, uri := range uris {
+		if c.hub.release(uri) {
+			_, _ = c.roundTrip(ctx, "resources/unsubscribe", uriParams(uri)) // it hears too much at worst
+		}
+	}
+}
+
+func uriParams(uri string) jsonrpc.Object {
+	return jsonrpc.Object{}.With(jsonrpc.Edit{Name: "uri", Value: jsonrpc.AppendString(nil, uri)})
+}
+
+// acknowledgement says what of the filter is honoured.
+func (s *subscriber) acknowledgement() mcp.Notification {
+	var edits []jsonrpc.Edit
+	for name, on := range map[string]bool{"toolsListChanged": s.tools, "promptsListChanged": s.prompts, "resourcesListChanged": s.resources} {
+		if on {
+			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
+		}
+	}
+	if len(s.uris) > 0 {
+		list := []byte{'['}
+		for uri := range s.uris {
+			if len(list) > 1 {
+				list = append(list, ',')
+			}
+			list = jsonrpc.AppendString(list, uri)
+		}
+		edits = append(edits, jsonrpc.Edit{Name: "resourceSubscriptions", Value: append(list, ']')})
+	}
+	honoured := jsonrpc.Object{}.Append(nil, edits...)
+	return mcp.Notification{
+		Method: listenNotice,
+		Params: jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: honoured}),
+	}
+}
+
+// readEvents sorts what belongs to no call, until the channel ends.
+func (c *Client) readEvents() {
+	defer close(c.events)
+	for msg := range c.ch.Events() {
+		switch {
+		case msg.IsRequest():
+			c.assign(msg)
+		case msg.Method == "notifications/message":
+			c.tellLog(msg)
+		default:
+			c.hub.tell(mcp.Notification{Method: msg.Method, Params: msg.Params})
+		}
+	}
+}
+
+// assign gives a request of the server to the call that it must belong to.
+func (c *Client) assign(msg jsonrpc.Message) {
+	kind, ok := kindOf(msg.Method, msg.Params)
+	if !ok {
+		if msg.Method == "ping" {
+			c.refuse(msg, "")
+			return
+		}
+		c.reply(jsonrpc.Message{ID: msg.ID, Error: mcp.MethodNotFound(msg.Method)})
+		return
+	}
+	f, n := c.candidate(kind)
+	switch {
+	case n == 0:
+		c.refuse(msg, "no call is under way whose client could answer it")
+	case n > 1:
+		c.refuse(msg, "several calls are under way and it does not say to which it belongs; try again")
+	default:
+		select {
+		case f.injected <- msg:
+		default:
+			c.refuse(msg, "too many requests are open for this call")
+		}
+	}
+}
+
+// candidate returns the only call whose caller could be asked for kind, and how
+// many there are. From the first ambiguity on, interactive calls go one by one.
+func (c *Client) candidate(kind mcp.Kinds) (*flight, int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found *flight
+	n := 0
+	for f := range c.flights {
+		if f.interactive() && f.req.Client.Kinds.Has(kind) {
+			found = f
+			n++
+		}
+	}
+	if n > 1 {
+		c.exclusive = true
+	}
+	return found, n
+}
+
+// tellLog passes a log message that is not linked to a call to the only call
+// that wants logs; with several there is no telling whose it is.
+func (c *Client) tellLog(msg jsonrpc.Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found *flight
+	for f := range c.flights {
+		if f.req.LogLevel == "" || f.req.Notify == nil {
+			continue
+		}
+		if found != nil {
+			return
+		}
+		found = f
+	}
+	if found == nil {
+		return
+	}
+	select {
+	case found.injected <- msg:
+	default: // its caller is slow; logs may be lost
+	}
+}

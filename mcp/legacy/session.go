@@ -1,0 +1,212 @@
+package legacy
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+)
+
+// Session is one client's session with the stateless core behind it.
+type Session struct {
+	server    *Server
+	id        string
+	principal string
+	client    *mcp.Client
+	used      time.Time // guarded by server.mu
+	done      chan struct{}
+	end       sync.Once
+
+	mu       sync.Mutex // guards what follows
+	level    string     // what logging/setLevel asked for
+	calls    map[jsonrpc.ID]context.CancelCauseFunc
+	asked    map[jsonrpc.ID]chan jsonrpc.Message // our requests that wait for the client
+	stream   mcp.Stream                          // takes what belongs to no request; nil when none is attached
+	attached int                                 // counts attachments, so that only the last detaches
+	watch    watch
+}
+
+var _ mcp.Session = (*Session)(nil)
+
+// defaultLevel is what a session sees of logs until it says otherwise: the
+// revisions leave it to the server.
+const defaultLevel = "info"
+
+// errCancelled is why a call ends that its client has cancelled.
+var errCancelled = errors.New("cancelled by the client")
+
+func newSession(s *Server, id string, t ticket) *Session {
+	capabilities, _ := jsonrpc.Split(t.Capabilities)
+	client := mcp.NewClient(t.Revision, t.Info, capabilities)
+	client.Session = id
+	return &Session{
+		server: s, id: id, principal: t.Principal, client: client, level: defaultLevel,
+		done: make(chan struct{}),
+	}
+}
+
+// ID implements mcp.Session.
+func (s *Session) ID() string { return s.id }
+
+// Revision implements mcp.Session.
+func (s *Session) Revision() mcp.Revision { return s.client.Revision }
+
+// Done implements mcp.Session.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// End implements mcp.Session.
+func (s *Session) End() {
+	s.server.forget(s.id)
+	s.close()
+}
+
+// close ends what is under way; the id stays good when the session only made room.
+func (s *Session) close() {
+	s.end.Do(func() {
+		close(s.done)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, cancel := range s.calls {
+			cancel(errCancelled)
+		}
+		s.watch.stop()
+		s.stream = nil
+	})
+}
+
+// busy reports whether closing s would take something away from its client.
+func (s *Session) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls) > 0 || s.stream != nil || len(s.watch.uris) > 0
+}
+
+// welcome answers the handshake with what the server says of itself.
+func (s *Session) welcome(ctx context.Context) (mcp.Result, error) {
+	discovered, err := s.server.handler.Handle(ctx, &mcp.Request{Method: "server/discover", Client: s.client})
+	if err != nil {
+		return mcp.Result{}, err
+	}
+	about := mcp.ReadServer(discovered)
+	info := about.Info
+	if info == nil {
+		info = []byte(`{"name":"unnamed","version":""}`)
+	}
+	edits := []jsonrpc.Edit{
+		{Name: "protocolVersion", Value: jsonrpc.AppendString(nil, string(s.client.Revision))},
+		{Name: "capabilities", Value: legacyCapabilities(about.Capabilities, s.client.Revision)},
+		{Name: "serverInfo", Value: info},
+	}
+	if about.Instructions != "" {
+		edits = append(edits, jsonrpc.Edit{Name: "instructions", Value: jsonrpc.AppendString(nil, about.Instructions)})
+	}
+	return mcp.Result{Object: jsonrpc.Object{}.With(edits...)}, nil
+}
+
+// Handle implements mcp.Session. A call that the client has cancelled is
+// answered with an error, which the client ignores.
+func (s *Session) Handle(ctx context.Context, msg jsonrpc.Message, out mcp.Stream) jsonrpc.Message {
+	result, err := s.answer(ctx, msg, out)
+	if err != nil {
+		return jsonrpc.Message{ID: msg.ID, Error: legacyError(msg, mcp.WireError(err))}
+	}
+	return jsonrpc.Message{ID: msg.ID, Result: result.Object}
+}
+
+func (s *Session) answer(ctx context.Context, msg jsonrpc.Message, out mcp.Stream) (mcp.Result, error) {
+	switch msg.Method {
+	case "ping":
+		return mcp.EmptyResult(), nil
+	case "initialize":
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidRequest, "the session is already initialized")
+	case "logging/setLevel":
+		return s.setLevel(msg.Params)
+	case "resources/subscribe":
+		return s.subscribe(ctx, msg.Params)
+	case "resources/unsubscribe":
+		return s.unsubscribe(msg.Params)
+	case "server/discover", "subscriptions/listen":
+		return mcp.Result{}, mcp.MethodNotFound(msg.Method)
+	}
+	ctx, stop, err := s.begin(ctx, msg.ID)
+	if err != nil {
+		return mcp.Result{}, err
+	}
+	defer stop()
+	req := mcp.ReadRequest(msg.Method, msg.Params, s.client)
+	req.LogLevel = s.logLevel()
+	req.Notify = func(n mcp.Notification) {
+		_ = out.Send(ctx, jsonrpc.Message{Method: n.Method, Params: n.Params}) // a client that has gone may come back for the result
+	}
+	result, err := s.complete(ctx, req, out)
+	if err != nil {
+		return mcp.Result{}, err
+	}
+	return legacyResult(msg.Method, result, s.client.Revision), nil
+}
+
+// begin registers a call, so that the client can cancel it.
+func (s *Session) begin(ctx context.Context, id jsonrpc.ID) (context.Context, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.done:
+		return nil, nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "the session has ended")
+	default:
+	}
+	if _, ok := s.calls[id]; ok {
+		return nil, nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "a request with id %s is already under way", string(id))
+	}
+	if len(s.calls) >= s.server.o.MaxCalls {
+		return nil, nil, mcp.Errorf(mcp.CodeBusy, "%d requests are under way in this session, no more are taken", len(s.calls))
+	}
+	if s.calls == nil {
+		s.calls = make(map[jsonrpc.ID]context.CancelCauseFunc)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	s.calls[id] = cancel
+	return ctx, func() {
+		s.mu.Lock()
+		delete(s.calls, id)
+		s.mu.Unlock()
+		cancel(nil)
+	}, nil
+}
+
+// Receive implements mcp.Session.
+func (s *Session) Receive(_ context.Context, msg jsonrpc.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case msg.IsResponse():
+		if waiting := s.asked[msg.ID]; waiting != nil {
+			delete(s.asked, msg.ID) // the first answer counts
+			waiting <- msg
+		}
+	case msg.Method == "notifications/cancelled":
+		if cancel := s.calls[jsonrpc.ID(msg.Params.Get("requestId"))]; cancel != nil {
+			cancel(errCancelled)
+		}
+	}
+}
+
+func (s *Session) setLevel(params jsonrpc.Object) (mcp.Result, error) {
+	level, _ := params.String("level")
+	if severity(level) < 0 {
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "level must be one of %s", strings.Join(levels(), ", "))
+	}
+	s.mu.Lock()
+	s.level = level
+	s.mu.Unlock()
+	return mcp.EmptyResult(), nil
+}
+
+func (s *Session) logLevel() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.level
+}

@@ -1,0 +1,198 @@
+package legacy
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+)
+
+// Bounds of what a session watches.
+const (
+	maxWatched   = 1024             // resources subscribed to in one session
+	ackTimeout   = 15 * time.Second // for a subscription to be acknowledged
+	relistenMin  = time.Second
+	relistenMax  = 30 * time.Second
+	listenNotice = "notifications/subscriptions/acknowledged"
+)
+
+// watch is what a session has asked to be told of. A session-shaped client gets
+// list changes unasked and adds resources one by one; the core has one
+// subscription with a fixed filter. So every change opens a new subscription
+// with the union, and closes the old one when the new one is acknowledged.
+type watch struct {
+	uris   map[string]bool
+	cancel context.CancelFunc // of the subscription under way; nil when there is none
+}
+
+func (w *watch) stop() {
+	if w.cancel != nil {
+		w.cancel()
+		w.cancel = nil
+	}
+}
+
+// Attach implements mcp.Session.
+func (s *Session) Attach(out mcp.Stream) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attached++
+	mine := s.attached
+	s.stream = out
+	if s.watch.cancel == nil {
+		s.relisten(s.filter(s.watch.uris))
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.attached != mine {
+			return
+		}
+		s.stream = nil
+		if len(s.watch.uris) == 0 {
+			s.watch.stop()
+		}
+	}
+}
+
+func (s *Session) subscribe(ctx context.Context, params jsonrpc.Object) (mcp.Result, error) {
+	uri, ok := params.String("uri")
+	if !ok {
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "resources/subscribe needs uri, a string")
+	}
+	s.mu.Lock()
+	if len(s.watch.uris) >= maxWatched {
+		s.mu.Unlock()
+		return mcp.Result{}, mcp.Errorf(mcp.CodeBusy, "at most %d resources can be subscribed to in a session", maxWatched)
+	}
+	if s.watch.uris == nil {
+		s.watch.uris = make(map[string]bool)
+	}
+	s.watch.uris[uri] = true
+	acked := s.relisten(s.filter(s.watch.uris))
+	s.mu.Unlock()
+
+	timer := time.NewTimer(ackTimeout)
+	defer timer.Stop()
+	select {
+	case granted := <-acked:
+		if slices.Contains(granted, uri) {
+			return mcp.EmptyResult(), nil
+		}
+		_, _ = s.unsubscribe(params)
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "the server does not offer subscriptions to %s", uri)
+	case <-timer.C:
+		_, _ = s.unsubscribe(params)
+		return mcp.Result{}, mcp.Errorf(mcp.CodeTimeout, "the server did not acknowledge the subscription within %s", ackTimeout)
+	case <-ctx.Done():
+		return mcp.Result{}, ctx.Err()
+	}
+}
+
+func (s *Session) unsubscribe(params jsonrpc.Object) (mcp.Result, error) {
+	uri, ok := params.String("uri")
+	if !ok {
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "resources/unsubscribe needs uri, a string")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watch.uris[uri] {
+		delete(s.watch.uris, uri)
+		s.relisten(s.filter(s.watch.uris))
+	}
+	return mcp.EmptyResult(), nil
+}
+
+// filter writes the params of a subscription to everything that the session
+// must hear of.
+func (s *Session) filter(uris map[string]bool) jsonrpc.Object {
+	list := []byte{'['}
+	for i, uri := range slices.Sorted(maps.Keys(uris)) {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = jsonrpc.AppendString(list, uri)
+	}
+	yes := []byte("true")
+	wanted := jsonrpc.Object{}.Append(nil,
+		jsonrpc.Edit{Name: "toolsListChanged", Value: yes},
+		jsonrpc.Edit{Name: "promptsListChanged", Value: yes},
+		jsonrpc.Edit{Name: "resourcesListChanged", Value: yes},
+		jsonrpc.Edit{Name: "resourceSubscriptions", Value: append(list, ']')})
+	return jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: wanted})
+}
+
+// relisten opens a subscription with filter and lets it replace the one under
+// way. The returned channel yields the resources that were granted. s.mu is held.
+func (s *Session) relisten(filter jsonrpc.Object) <-chan []string {
+	acked := make(chan []string, 1)
+	select {
+	case <-s.done:
+		return acked
+	default:
+	}
+	ctx, cancel := context.WithCancel(mcp.WithPrincipal(context.Background(), mcp.Principal{ID: s.principal}))
+	old := s.watch.cancel
+	s.watch.cancel = cancel
+	s.server.listens.Go(func() { s.listen(ctx, filter, replace(old, acked)) })
+	return acked
+}
+
+// replace ends the old subscription and tells whoever waits what the new one
+// grants; only the first acknowledgement is waited for.
+func replace(old context.CancelFunc, acked chan<- []string) func([]string) {
+	return func(granted []string) {
+		if old != nil {
+			old()
+		}
+		select {
+		case acked <- granted:
+		default:
+		}
+	}
+}
+
+// listen keeps a subscription open until ctx ends.
+func (s *Session) listen(ctx context.Context, filter jsonrpc.Object, acknowledged func([]string)) {
+	req := &mcp.Request{Method: "subscriptions/listen", Params: filter, Client: s.client}
+	req.Notify = func(n mcp.Notification) {
+		if n.Method == listenNotice {
+			acknowledged(grantedURIs(n.Params))
+			return
+		}
+		s.push(ctx, n)
+	}
+	for delay := relistenMin; ctx.Err() == nil; delay = min(2*delay, relistenMax) {
+		_, err := s.server.handler.Handle(ctx, req)
+		acknowledged(nil) // nobody waits any more, unless it was refused
+		if err != nil && ctx.Err() == nil {
+			s.server.o.Log.Debug("subscription ended", "err", err)
+		}
+		_ = pause(ctx, delay)
+	}
+}
+
+func grantedURIs(params jsonrpc.Object) []string {
+	granted, _ := jsonrpc.Split(params.Get("notifications"))
+	var uris []string
+	for element := range jsonrpc.Elements(granted.Get("resourceSubscriptions")) {
+		if uri, ok := jsonrpc.Unquote(element); ok {
+			uris = append(uris, uri)
+		}
+	}
+	return uris
+}
+
+// push sends a notification that belongs to no request. Without a stream it is
+// lost, as the revisions allow; the client lists again when it comes back.
+func (s *Session) push(ctx context.Context, n mcp.Notification) {
+	s.mu.Lock()
+	out := s.stream
+	s.mu.Unlock()
+	if out != nil {
+		_ = out.Send(ctx, jsonrpc.Message{Method: n.Method, Params: n.Params})
+	}
+}

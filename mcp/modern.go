@@ -1,0 +1,44 @@
+package mcp
+
+import "github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+
+// Cacheable reports whether results of method carry caching hints
+// (2026-07-28, server/utilities/caching).
+func Cacheable(method string) bool {
+	switch method {
+	case "server/discover", "tools/list", "prompts/list", "resources/list",
+		"resources/templates/list", "resources/read", "skills/list", "skills/get":
+		return true
+	}
+	return false
+}
+
+// ModernResult returns r with the members that a stateless client must find and
+// that a server of an older revision did not send: resultType, and where the
+// result may be cached, hints that say "not at all".
+func ModernResult(method string, r Result) Result {
+	var edits []jsonrpc.Edit
+	if r.Get("resultType") == nil {
+		edits = append(edits, jsonrpc.Edit{Name: "resultType", Value: []byte(`"complete"`)})
+	}
+	if r.Type() == Complete && Cacheable(method) {
+		if r.Get("ttlMs") == nil {
+			edits = append(edits, jsonrpc.Edit{Name: "ttlMs", Value: []byte("0")})
+		}
+		if r.Get("cacheScope") == nil {
+			edits = append(edits, jsonrpc.Edit{Name: "cacheScope", Value: []byte(`"private"`)})
+		}
+	}
+	if edits == nil {
+		return r
+	}
+	return Result{r.With(edits...)}
+}
+
+// Tagged returns a notification of a subscription as its subscriber must see
+// it: with the id of its subscriptions/listen request in _meta.
+func Tagged(n Notification, id jsonrpc.ID) Notification {
+	meta, _ := jsonrpc.Split(n.Params.Get("_meta"))
+	text := meta.Append(nil, jsonrpc.Edit{Name: MetaSubscriptionID, Value: []byte(id)})
+	return Notification{Method: n.Method, Params: n.Params.With(jsonrpc.Edit{Name: "_meta", Value: text})}
+}
