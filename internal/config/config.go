@@ -11,7 +11,11 @@ package config
 
 //go:generate go run ./gen -docs ../../docs
 
-import "time"
+import (
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/config/strict"
+)
 
 // Config is the whole file. A value that came out of Load or Parse is complete: defaults are filled in, references are
 // resolved, every server carries the values that it inherits from defaults.
@@ -62,6 +66,8 @@ type Config struct {
 	Origins map[string]string `yaml:"-"`
 	// Warnings are remarks about a configuration that works: a name that was changed to fit, a setting without effect.
 	Warnings []string `yaml:"-"`
+
+	places map[string]strict.Place // where each path was written; nil for a Config that was not loaded
 }
 
 // Auth says who may call. With no token at all every caller that reaches the listener may, which is why listening beyond

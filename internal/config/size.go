@@ -1,7 +1,7 @@
 package config
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -22,7 +22,7 @@ var sizeUnits = [...]struct {
 	{"b", 1},
 }
 
-// UnmarshalText reads 4194304, 4MiB, 1.5G or 80 kB.
+// UnmarshalText reads 4194304, 4MiB, 1.5G or 80 kB. Its error goes on after "is" and does not repeat the text.
 func (s *Size) UnmarshalText(text []byte) error {
 	number, factor := strings.ToLower(strings.TrimSpace(string(text))), 1.0
 	for _, u := range sizeUnits {
@@ -36,11 +36,11 @@ func (s *Size) UnmarshalText(text []byte) error {
 		return nil
 	}
 	f, err := strconv.ParseFloat(number, 64)
-	if err != nil || math.IsNaN(f) || f < 0 || strings.ContainsAny(number, "xpe_in") {
-		return fmt.Errorf("%q is not a size; write a number of bytes or a number with a unit, like 512KiB or 4MiB", text)
+	if err != nil || factor == 1 || math.IsNaN(f) || f < 0 || strings.ContainsAny(number, "xpe_in") {
+		return errors.New("not a size like 512KiB, 4MiB or 1G")
 	}
 	if f*factor >= math.MaxInt64 {
-		return fmt.Errorf("%q is more bytes than can be counted", text)
+		return errors.New("more bytes than can be counted")
 	}
 	*s = Size(f * factor)
 	return nil

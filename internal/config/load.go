@@ -1,0 +1,142 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dragoman-mcp/dragoman/internal/config/strict"
+)
+
+// maxFile is the most bytes of a configuration file.
+const maxFile = 8 << 20
+
+// environmentPrefix begins the names of the variables that win over the file: DRAGOMAN_LOG_LEVEL over log.level.
+const environmentPrefix = "DRAGOMAN"
+
+// Load reads a file; see Parse. With an empty path it is Parse of nothing: the defaults and what the environment says.
+func Load(path string, env func(string) (string, bool)) (*Config, error) {
+	if path == "" {
+		return Parse("", nil, env)
+	}
+	data, err := strict.ReadFile(path, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return Parse(path, data, env)
+}
+
+// Parse reads a configuration in YAML or JSON, or a client's file with mcpServers as it is. name is shown in faults, and
+// relative paths begin at its directory; an empty name or "-" is no file. env looks up environment variables and may be
+// nil.
+//
+// For one value the order is: DRAGOMAN_… in the environment, the file, the environment variable that the manual names
+// for it (MCP_…, OTEL_…), its default.
+//
+// The error is strict.Faults with all that is wrong, in the order of the file.
+func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	if name == "" {
+		name = "-"
+	}
+	root, err := strict.Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	env = settings(env)
+	root, remarks := foreign(name, root, env)
+	options := strict.Options{File: name, Env: env, EnvPrefix: environmentPrefix}
+	if name != "-" {
+		options.Dir = filepath.Dir(name)
+	}
+	cfg := &Config{Warnings: remarks}
+	result := strict.Decode(root, cfg, options)
+	cfg.places, cfg.Origins = result.Places, result.Origins
+	faults := append(result.Faults, cfg.complete(result, env)...)
+	faults = cfg.withoutDisabled(faults)
+	faults = append(faults, cfg.check(faults)...)
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	cfg.warn()
+	return cfg, nil
+}
+
+// complete fills in what does not stand in the file itself.
+func (c *Config) complete(result strict.Result, env func(string) (string, bool)) strict.Faults {
+	if host, ok := env("MCP_BIND_HOST"); ok && host != "" && c.Origins["listen"] == "default" {
+		_, port, _ := net.SplitHostPort(c.Listen)
+		c.Listen = net.JoinHostPort(strings.Trim(host, "[]"), port)
+		place := strict.Place{File: "environment MCP_BIND_HOST"}
+		c.places["listen"], c.Origins["listen"] = place, place.String()
+	}
+	var faults strict.Faults
+	for name, s := range c.Servers {
+		s.Name = name
+		strict.Inherit(&s.Upkeep, &c.Defaults, "servers."+name, "defaults", result)
+		faults = append(faults, c.readEnvFile(&s)...)
+		c.Servers[name] = s
+	}
+	for name, v := range c.Views {
+		v.Name = name
+		c.Views[name] = v
+	}
+	return faults
+}
+
+// withoutDisabled drops faults about references that cannot be resolved in servers that are not used.
+func (c *Config) withoutDisabled(faults strict.Faults) strict.Faults {
+	return slices.DeleteFunc(faults, func(f strict.Fault) bool {
+		if !f.Unresolved {
+			return false
+		}
+		for name, s := range c.Servers {
+			if s.Disabled && strings.HasPrefix(f.Path, "servers."+name+".") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// Fault makes a fault about a value of this configuration with the place where it was written, for checks that only the
+// caller can do: whether a builtin server exists, for one. path is like servers.time.builtin.
+func (c *Config) Fault(path, problem, remedy string) strict.Fault {
+	return strict.Fault{Place: c.place(path), Path: path, Problem: problem, Remedy: remedy}
+}
+
+// place is where the value at path was written, or else the nearest thing around it.
+func (c *Config) place(path string) strict.Place {
+	for {
+		if p, ok := c.places[path]; ok {
+			return p
+		}
+		i := strings.LastIndexAny(path, ".[")
+		if i < 0 {
+			return strict.Place{}
+		}
+		path = path[:i]
+	}
+}
+
+// isSet tells whether the file or the environment says anything at path.
+func (c *Config) isSet(path string) bool {
+	_, ok := c.places[path]
+	return ok
+}
+
+// yamlMapping gives the value of a key of a mapping node, or nil.
+func yamlMapping(n *yaml.Node, key string) *yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
