@@ -72,8 +72,8 @@ func (m Message) Append(dst []byte) []byte {
 //
 // The slices in the Message alias data; its strings do not.
 func Parse(data []byte, lim Limits) (Message, error) {
-	var names [linearNames]key
-	s := scanner{data: data, max: lim.depth(), keys: names[:0]}
+	var names nameStack
+	s := scanner{data: data, max: lim.depth(), names: &names}
 	r := reader{data: data}
 	i := s.begin()
 	if i >= 0 {
@@ -95,8 +95,8 @@ func IsBatch(data []byte) bool {
 // ParseBatch reads an array of 1 to lim.MaxBatch messages, each as Parse does (JSON-RPC 2.0 §6; MCP has batches in revision
 // 2025-03-26 only). One bad message fails the batch.
 func ParseBatch(data []byte, lim Limits) ([]Message, error) {
-	var names [linearNames]key
-	s := scanner{data: data, max: lim.depth(), keys: names[:0]}
+	var names nameStack
+	s := scanner{data: data, max: lim.depth(), names: &names}
 	msgs := readBatch(&s, lim.batch())
 	if f := s.fault(); f.found() {
 		return nil, f.err()
@@ -141,8 +141,8 @@ func readBatch(s *scanner, most int) []Message {
 
 // ParseObject reads raw as one JSON object, with the strictness of Parse except that all names are free.
 func ParseObject(raw []byte, lim Limits) (Object, error) {
-	var names [linearNames]key
-	s := scanner{data: raw, max: lim.depth(), keys: names[:0]}
+	var names nameStack
+	s := scanner{data: raw, max: lim.depth(), names: &names}
 	r := reader{data: raw}
 	var o Object
 	i := s.begin()

@@ -78,24 +78,27 @@ func (l level) recorded() bool { return l == plain || l == inParams || l == inRe
 // name could be taken for.
 func (l level) look(name []byte) (exact, alike string) {
 	known, strict := l.names()
-	ascii := isASCII(name)
 	for _, k := range known {
-		if ascii && len(k) != len(name) {
-			continue
-		}
 		if string(name) == k {
 			return k, ""
 		}
-		if strict && foldsTo(name, k) {
-			alike = k
-		}
 	}
-	return "", alike
+	if !strict {
+		return "", ""
+	}
+	return "", mistaken(name, known)
 }
 
-// foldsTo compares by Unicode simple folding, under which the Kelvin sign is k and the long s is s.
-func foldsTo(name []byte, known string) bool {
-	return bytes.EqualFold(name, []byte(known))
+// mistaken returns the one of known that name equals under Unicode simple folding, where the Kelvin sign is k and the long s
+// is s. Only a name with such letters can have another length in bytes.
+func mistaken(name []byte, known []string) string {
+	ascii := isASCII(name)
+	for _, k := range known {
+		if (!ascii || len(k) == len(name)) && bytes.EqualFold(name, []byte(k)) {
+			return k
+		}
+	}
+	return ""
 }
 
 func isASCII(name []byte) bool {

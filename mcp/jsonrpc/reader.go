@@ -67,7 +67,7 @@ func (r *reader) object(s *scanner, i, depth int, at level) (Object, int) {
 	}
 	var buf [8]Member
 	members := buf[:0]
-	names := nameSet{base: len(s.keys)}
+	names := nameSet{base: len(s.names.all())}
 	for last := false; !last; {
 		nameAt := i
 		var name []byte
@@ -89,7 +89,7 @@ func (r *reader) object(s *scanner, i, depth int, at level) (Object, int) {
 			return Object{}, i
 		}
 	}
-	s.leave(names)
+	s.names.cut(names.base)
 	return Object{raw: r.data[start:i:i], members: copied(members)}, i
 }
 
@@ -168,7 +168,7 @@ func (r *reader) version(s *scanner, i int) int {
 	if end < 0 {
 		return end
 	}
-	if v, ok := Unquote(r.data[i:end]); !ok || v != "2.0" {
+	if text := r.data[i:end]; string(text) != `"2.0"` && replaceLone(text) != "2.0" {
 		s.note(i, `"jsonrpc" is not "2.0"`)
 	}
 	return end

@@ -41,10 +41,8 @@ type scanner struct {
 	max  int
 	hard fault
 	soft fault
-	keys []key
-	// unescaped holds the names in keys that were written with escapes.
-	unescaped []byte
-	hash      hasher
+	// names belongs to the caller's stack frame, see nameStack.
+	names *nameStack
 }
 
 func (s *scanner) stop(at int, why string) int {
@@ -193,7 +191,7 @@ func (s *scanner) object(i, depth int) int {
 	if i = s.space(i); i < len(s.data) && s.data[i] == '}' {
 		return i + 1
 	}
-	names := nameSet{base: len(s.keys)}
+	names := nameSet{base: len(s.names.all())}
 	for {
 		if _, i = s.name(i, &names); i < 0 {
 			return i
@@ -203,7 +201,7 @@ func (s *scanner) object(i, depth int) int {
 		}
 		var last bool
 		if i, last = s.next(i, '}'); last || i < 0 {
-			s.leave(names)
+			s.names.cut(names.base)
 			return i
 		}
 	}
@@ -233,17 +231,16 @@ func (s *scanner) name(i int, names *nameSet) ([]byte, int) {
 	if i >= len(s.data) || s.data[i] != '"' {
 		return nil, s.stop(i, "expected a member name in quotes")
 	}
-	start := i + 1
-	i, escaped := s.text(start)
-	if i < 0 {
+	at := i
+	k := key{start: i + 1}
+	if i, k.print = shortName(s.data, k.start); i > 0 {
+		k.n = i - 1 - k.start
+	} else if k, i = s.longName(k.start); i < 0 {
 		return nil, i
 	}
-	name := s.data[start : i-1]
-	if escaped {
-		name = s.unescape(name, start-1)
-	}
-	if !s.add(names, name) {
-		s.note(start-1, "member "+quoted(name)+" stands twice in one object, send it once")
+	name := s.nameAt(k)
+	if !s.add(names, k, name) {
+		s.note(at, "member "+quoted(name)+" stands twice in one object, send it once")
 	}
 	if i = s.space(i); i >= len(s.data) || s.data[i] != ':' {
 		return nil, s.stop(i, "expected a colon after a member name")
@@ -251,14 +248,30 @@ func (s *scanner) name(i int, names *nameSet) ([]byte, int) {
 	return name, s.space(i + 1)
 }
 
-// unescape returns the name that body stands for, in memory of its own.
-func (s *scanner) unescape(body []byte, at int) []byte {
-	start := len(s.unescaped)
-	var ok bool
-	if s.unescaped, ok = unescape(s.unescaped, body); !ok {
-		s.note(at, "lone surrogate in a member name")
+// longName scans a name of any kind from i, the offset after its opening quote. It returns where the name as it reads is
+// kept, and the offset after its closing quote.
+func (s *scanner) longName(i int) (key, int) {
+	k := key{start: i}
+	end, escaped := s.text(i)
+	if end < 0 {
+		return k, end
 	}
-	return s.unescaped[start:]
+	if k.n = end - 1 - i; escaped {
+		k = s.unescape(k)
+	}
+	k.print = fingerprint(s.nameAt(k))
+	return k, end
+}
+
+// unescape returns where the name that stands at k is kept with its escapes resolved.
+func (s *scanner) unescape(k key) key {
+	start := len(s.names.unescaped)
+	text, ok := unescape(s.names.unescaped, s.data[k.start:][:k.n])
+	if !ok {
+		s.note(k.start-1, "lone surrogate in a member name")
+	}
+	s.names.unescaped = text
+	return key{start: ^start, n: len(text) - start}
 }
 
 // begin scans white space, which may surround a JSON text, and refuses a byte order mark (RFC 8259 §8.1: "MUST NOT add").

@@ -40,18 +40,21 @@ func (s *scanner) text(i int) (end int, escaped bool) {
 		case c < ' ':
 			return s.stop(i, "control character in a string, write it as an escape"), escaped
 		default:
-			r, n := utf8.DecodeRune(s.data[i:])
-			if r == utf8.RuneError && n == 1 {
+			var ok bool
+			if i, ok = wideRun(s.data, i); !ok {
 				return s.stop(i, "string is not valid UTF-8"), escaped
 			}
-			i += n
 		}
 	}
 }
 
-// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII.
+// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII. Most runs are short; one
+// that has lasted for 64 bytes is likely to go on, and is followed in larger steps.
 func plainRun(d []byte, i int) int {
-	for ; i+8 <= len(d); i += 8 {
+	for far := i + 64; i+8 <= len(d); i += 8 {
+		if i == far {
+			i = plainBlocks(d, i)
+		}
 		if m := special(binary.LittleEndian.Uint64(d[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
@@ -62,6 +65,44 @@ func plainRun(d []byte, i int) int {
 		}
 	}
 	return i
+}
+
+// plainBlocks skips blocks of 32 bytes of plain ASCII from i, as long as a word is left after them.
+func plainBlocks(d []byte, i int) int {
+	for ; i+40 <= len(d); i += 32 {
+		b := d[i : i+32 : i+32]
+		m := special(binary.LittleEndian.Uint64(b)) | special(binary.LittleEndian.Uint64(b[8:])) |
+			special(binary.LittleEndian.Uint64(b[16:])) | special(binary.LittleEndian.Uint64(b[24:]))
+		if m != 0 {
+			break
+		}
+	}
+	return i
+}
+
+// wideRun returns the offset of the first ASCII byte at or after i; it is false, and the offset that of the fault, when what
+// stands before is not UTF-8 (RFC 3629 §4). Sequences of two and three bytes are checked here, where most of the world's text
+// is; the rare forms are left to the standard library.
+func wideRun(d []byte, i int) (int, bool) {
+	for i < len(d) && d[i] >= utf8.RuneSelf {
+		if i+4 <= len(d) {
+			w := binary.LittleEndian.Uint32(d[i:])
+			if w&0xc0e0 == 0x80c0 && w&0x1e != 0 { // the first byte is not C0 or C1
+				i += 2
+				continue
+			}
+			if w&0xc0c0f0 == 0x8080e0 && w&0x200f != 0 && w&0x200f != 0x200d { // not E0 80..9F, not ED A0..BF
+				i += 3
+				continue
+			}
+		}
+		r, n := utf8.DecodeRune(d[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i, false
+		}
+		i += n
+	}
+	return i, true
 }
 
 // escape checks the escape sequence whose backslash is at i and returns the offset after it. A lone surrogate is JSON
