@@ -66,15 +66,14 @@ func (c *checker) entry(path, entry string) {
 		return
 	}
 	remedy := "the servers are " + strings.Join(servers, ", ")
-	if c.unread("servers." + server) {
-		return // it is there, and what is wrong with it was reported
-	}
 	if guess := strict.Suggest(server, servers); guess != "" {
 		remedy = fmt.Sprintf("did you mean %q?", guess+c.Names.Separator+name)
 	} else if len(servers) == 0 {
 		remedy = "add one under servers"
 	}
-	c.fault(path, fmt.Sprintf("there is no server %q", server), remedy)
+	if !slices.ContainsFunc(c.known, func(f strict.Fault) bool { return f.Path == "servers" }) {
+		c.fault(path, fmt.Sprintf("there is no server %q", server), remedy)
+	}
 }
 
 // renames checks new names and what they stand for.

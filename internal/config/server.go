@@ -126,7 +126,8 @@ type Upkeep struct {
 	ListTimeout time.Duration `yaml:"list_timeout" default:"30s" min:"1ms" max:"10m"`
 	// How long a program may take to end after its input was closed, and again after SIGTERM, before it is killed.
 	StopTimeout time.Duration `yaml:"stop_timeout" default:"5s" min:"10ms" max:"5m"`
-	// A program that start: on-demand started is stopped after this long without a call. 0 means never.
+	// A program that was started on demand, or for one principal or session, is stopped after this long without a call.
+	// 0 means never.
 	IdleStop time.Duration `yaml:"idle_stop" default:"10m" min:"0s" max:"720h"`
 
 	// Most calls at once.
