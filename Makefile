@@ -1,0 +1,116 @@
+# What people and CI run. `make help` lists it. Each target does the set-up that it needs; nothing here needs an answer
+# from a keyboard.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The version comes from the tag, so a tree that git will not look at (another owner, no history) still builds.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CONFIG ?=
+FUZZTIME ?= 30s
+COVERAGE_MIN ?= 90
+
+# Programs and libraries; test/ holds what needs the whole binary or peers.
+PRODUCT = $(shell go list ./... 2>/dev/null | grep -v '/test\(/\|$$\)')
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build
+build: ## build bin/dragoman
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/dragoman ./cmd/dragoman
+
+.PHONY: run
+run: build ## build, and start without any configuration
+	exec bin/dragoman serve
+
+.PHONY: start-gateway
+start-gateway: build ## start with CONFIG=file, or without one
+	exec bin/dragoman serve $(if $(CONFIG),-c $(CONFIG))
+
+.PHONY: start-servers
+start-servers: peers ## start two servers to try the gateway with, on ports 3001 and 3002, until Ctrl-C
+	@PORT=3001 .cache/peers/bin/server-everything streamableHttp & first=$$!; \
+	.cache/peers/bin/everything-server -http=127.0.0.1:3002 & second=$$!; \
+	trap 'kill $$first $$second' EXIT; \
+	printf '%s\n' 'Put this into a file, and start with: make start-gateway CONFIG=file' '' 'servers:' \
+	  '  everything: {url: "http://127.0.0.1:3001/mcp"}' '  modern: {url: "http://127.0.0.1:3002/"}' ''; \
+	wait
+
+.PHONY: start-monitoring
+start-monitoring: ## start Prometheus and Grafana in front of /metrics
+	@if [[ -f deploy/monitoring/compose.yaml ]]; then exec docker compose -f deploy/monitoring/compose.yaml up; fi; \
+	echo 'deploy/monitoring does not exist yet: no dashboards are shipped so far.' >&2; \
+	echo 'The gateway serves Prometheus metrics at /metrics; point a Prometheus of your own at 127.0.0.1:8000.' >&2; exit 1
+
+.PHONY: peers
+peers: ## install the MCP clients, servers and suites that the tests speak with
+	test/peers/setup
+
+.PHONY: check
+check: house ## formatting, vet, the laws of the house, staticcheck, known vulnerabilities
+	for script in .ci/run .ci/fuzz .ci/vulncheck test/peers/setup; do bash -n $$script; done
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	.ci/vulncheck
+
+.PHONY: house
+house: ## formatting and the laws of the house; takes seconds
+	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './.*/*' -not -path '*/node_modules/*')); \
+	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:" $$unformatted >&2; exit 1; fi
+	go test .
+
+.PHONY: test
+test: peers ## every test, with its set-up
+	DRAGOMAN_NEED_PEERS=1 go test -timeout 20m ./...
+
+.PHONY: test-unit
+test-unit: ## the tests of packages, which need nothing but Go
+	go test -timeout 10m $(PRODUCT)
+
+.PHONY: test-integration
+test-integration: peers ## the whole binary, with peers
+	DRAGOMAN_NEED_PEERS=1 go test -timeout 20m ./test/...
+
+.PHONY: test-race
+test-race: ## the tests of packages under the race detector
+	go test -race -timeout 20m $(PRODUCT)
+
+.PHONY: bench
+bench: ## cost of a call as a ratio to a bare reverse proxy
+	go run ./test/bench
+
+.PHONY: test-performance
+test-performance: bench ## the same as bench
+
+.PHONY: test-coverage
+test-coverage: peers ## coverage of all packages by all tests, at least COVERAGE_MIN percent
+	DRAGOMAN_NEED_PEERS=1 go test -timeout 20m -coverprofile coverage.out -coverpkg=$$(echo $(PRODUCT) | tr ' ' ,) ./...
+	go tool cover -func coverage.out | tail -n 1
+	@go tool cover -func coverage.out | awk -v min=$(COVERAGE_MIN) \
+	  'END {sub("%", "", $$3); if ($$3 + 0 < min) {print "coverage " $$3 " % is below " min " %"; exit 1}}'
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: conformance
+conformance: peers build ## the official suite against the gateway; writes docs/conformance.md
+	go run ./test/conformance
+
+.PHONY: deps
+deps: ## write deps.txt, the modules that the binary links
+	go test -run TestLinkedModulesAreListed -args -deps
+
+.PHONY: generate
+generate: ## write every generated file anew
+	go generate ./...
+
+.PHONY: clean
+clean: ## remove what was built and installed here
+	rm -rf bin .cache coverage.*
