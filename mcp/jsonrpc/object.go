@@ -97,14 +97,14 @@ type editor struct {
 func (w *editor) write(o Object, edits []Edit) {
 	w.dst = append(w.dst, '{')
 	rest := 1 // offset in o.raw after the last member seen
-	for _, m := range o.members {
+	for i, m := range o.members {
 		begin, name, value := memberAt(o.raw, rest)
 		rest = value + len(m.Value)
 		e, edited := lastEdit(edits, m.Name)
 		if edited && len(e.Value) == 0 {
 			continue
 		}
-		if w.count == 0 {
+		if w.count == 0 && i > 0 {
 			begin = name // the comma before it belonged to a member that is gone
 		}
 		w.dst = append(w.dst, o.raw[begin:value]...)
