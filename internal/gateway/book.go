@@ -1,0 +1,311 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+)
+
+// Bounds of one server's list. What is beyond them is left out, and said so.
+const (
+	maxListPages   = 1000
+	maxListEntries = 100_000
+	retryFetch     = 2 * time.Second // after a fetch that failed, before the next
+)
+
+// entry is one tool, prompt, resource or template of a server.
+type entry struct {
+	name    string // by which the server knows it
+	object  jsonrpc.Object
+	headers []paramHeader // what a tool mirrors in headers
+}
+
+// list is what is known of one list of a server.
+type list struct {
+	entries []entry
+	loaded  bool      // was fetched at least once
+	fetched time.Time // last good fetch
+	expires time.Time // until when it may be used as it is
+	valid   bool      // no change was announced since
+	hinted  bool      // the server said how long it holds
+	public  bool      // the server said that anybody may see it
+	err     error     // why the last fetch failed; nil when it did not
+	tried   time.Time // last fetch, good or not
+	digest  [sha256.Size]byte
+	pending chan struct{} // closed when the fetch under way has ended; nil when none is
+}
+
+// book has the lists of one server as one class of callers sees them.
+type book struct {
+	shelf     *shelf
+	class     class
+	principal mcp.Principal
+	client    *mcp.Client // who is asked for
+	used      time.Time   // guarded by shelf.mu
+
+	mu      sync.Mutex // guards what follows
+	about   *mcp.Server
+	lists   [kindCount]list
+	watched bool
+}
+
+func newBook(sh *shelf, cl class, principal mcp.Principal) *book {
+	b := &book{shelf: sh, class: cl, principal: principal, used: sh.gateway.o.Now()}
+	revision := mcp.Revision20251125
+	if cl.modern {
+		revision = mcp.Revision20260728
+	}
+	capabilities, _ := jsonrpc.Split(cl.kinds.Capabilities(mcp.Revision20260728))
+	b.client = mcp.NewClient(revision, nil, capabilities)
+	return b
+}
+
+// snapshot returns a list as it is known now.
+func (b *book) snapshot(k kind) list {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lists[k]
+}
+
+func (b *book) setWatched(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watched = on
+}
+
+func (b *book) invalidate(k kind) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lists[k].valid = false
+}
+
+// get returns a list that may be used. One that has expired, unannounced, is
+// still returned and fetched behind the caller's back; one that is not known,
+// or known to have changed, is waited for until ctx ends. What comes back then
+// is what was known last, with the reason in err.
+func (b *book) get(ctx context.Context, k kind) list {
+	b.mu.Lock()
+	l := &b.lists[k]
+	now := b.shelf.gateway.o.Now()
+	if l.loaded && l.valid && now.Before(l.expires) || l.err != nil && now.Sub(l.tried) < retryFetch {
+		out := *l
+		b.mu.Unlock()
+		return out
+	}
+	wait := !l.loaded || !l.valid || l.hinted
+	done := b.fetch(k)
+	out := *l
+	b.mu.Unlock()
+	if !wait {
+		return out
+	}
+	select {
+	case <-done:
+		return b.snapshot(k)
+	case <-ctx.Done():
+		out.err = mcp.Errorf(mcp.CodeTimeout, "did not answer %s in time", k.method())
+		return out
+	}
+}
+
+// fetch starts a fetch unless one is under way. b.mu is held.
+func (b *book) fetch(k kind) <-chan struct{} {
+	l := &b.lists[k]
+	if l.pending == nil {
+		l.pending = make(chan struct{})
+		l.valid = true // a change from now on makes it invalid again
+		b.shelf.gateway.work.Go(func() { b.refresh(k) })
+	}
+	return l.pending
+}
+
+// fetchAll fetches what is not known or has changed. It reports whether the
+// server could be asked at all.
+func (b *book) fetchAll(ctx context.Context) bool {
+	ok := true
+	for k := range kindCount {
+		if l := b.get(ctx, k); l.err != nil {
+			ok = false
+		}
+	}
+	return ok
+}
+
+func (b *book) refresh(k kind) {
+	g := b.shelf.gateway
+	ctx, cancel := context.WithTimeout(mcp.WithPrincipal(b.shelf.ctx, b.principal), g.o.FetchTimeout)
+	defer cancel()
+	fresh, err := b.download(ctx, k)
+	b.mu.Lock()
+	l := &b.lists[k]
+	l.tried, l.err = g.o.Now(), err
+	close(l.pending)
+	l.pending = nil
+	differs := false
+	if err == nil {
+		differs = l.loaded && l.digest != fresh.digest || !l.loaded && len(fresh.entries) > 0
+		first := !l.loaded
+		valid := l.valid
+		fresh.tried, fresh.loaded, fresh.valid = l.tried, true, valid
+		*l = fresh
+		if first && b.class.owner != "" {
+			differs = false // its only reader is waiting for it
+		}
+	}
+	b.mu.Unlock()
+	g.changed()
+	if err != nil && b.shelf.ctx.Err() == nil {
+		g.o.Log.Warn("list could not be fetched", "server", b.shelf.server.Name, "method", k.method(), "err", err)
+	}
+	if differs {
+		g.hub.announce(b.shelf.server.Name, k)
+	}
+}
+
+// download asks for all pages of a list.
+func (b *book) download(ctx context.Context, k kind) (list, error) {
+	about, err := b.discover(ctx)
+	if err != nil {
+		return list{}, err
+	}
+	now := b.shelf.gateway.o.Now()
+	l := list{fetched: now, expires: now.Add(b.shelf.gateway.o.TTL), public: true}
+	if about.Capabilities.Get(k.capability()) == nil {
+		return l, nil
+	}
+	hash := sha256.New()
+	params := jsonrpc.Object{}
+	seen := make(map[string]bool)
+	for range maxListPages {
+		page, err := b.shelf.server.Handler.Handle(ctx, &mcp.Request{Method: k.method(), Params: params, Client: b.client})
+		if isMissing(err) {
+			return l, nil // announced a capability without this list, as many do with templates
+		}
+		if err != nil {
+			return list{}, fmt.Errorf("%s: %w", k.method(), err)
+		}
+		hash.Write(page.Get(k.member()))
+		b.collect(&l, k, page, seen)
+		cursor := page.Get("nextCursor")
+		if cursor == nil || cursor[0] != '"' || len(l.entries) >= maxListEntries {
+			break
+		}
+		params = jsonrpc.Object{}.With(jsonrpc.Edit{Name: "cursor", Value: cursor})
+	}
+	hash.Sum(l.digest[:0])
+	slices.SortStableFunc(l.entries, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
+	return l, nil
+}
+
+func isMissing(err error) bool {
+	var wire *mcp.Error
+	return errors.As(err, &wire) && wire.Code == jsonrpc.CodeMethodNotFound
+}
+
+// collect takes the entries of a page; what has no name, or one that was there
+// before, is left out.
+func (b *book) collect(l *list, k kind, page mcp.Result, seen map[string]bool) {
+	for element := range jsonrpc.Elements(page.Get(k.member())) {
+		o, ok := jsonrpc.Split(element)
+		if !ok {
+			continue
+		}
+		name, ok := o.String(k.key())
+		if !ok || seen[name] || k == tools && !b.shelf.server.has(name) {
+			continue
+		}
+		seen[name] = true
+		e := entry{name: name, object: o}
+		if k == tools {
+			e.headers = headersOf(o)
+			if b.class.modern && o.Get("execution") != nil {
+				e.object = o.With(jsonrpc.Edit{Name: "execution"}) // tasks of 2025-11-25
+			}
+		}
+		l.entries = append(l.entries, e)
+	}
+	if ttl, ok := milliseconds(page.Get("ttlMs")); ok {
+		l.hinted = ttl > 0 || !b.announces(k)
+		if until := l.fetched.Add(ttl); l.hinted && until.Before(l.expires) {
+			l.expires = until
+		}
+	}
+	if scope, _ := page.String("cacheScope"); scope != "public" {
+		l.public = false
+	}
+}
+
+// announces reports whether a change of the list would be heard of. b.mu may not be held.
+func (b *book) announces(k kind) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.watched && offers(b.about, k.capability(), "listChanged")
+}
+
+// discover returns what the server says of itself.
+func (b *book) discover(ctx context.Context) (*mcp.Server, error) {
+	result, err := b.shelf.server.Handler.Handle(ctx, &mcp.Request{Method: "server/discover", Client: b.client})
+	if err != nil {
+		return nil, fmt.Errorf("server/discover: %w", err)
+	}
+	about := mcp.ReadServer(result)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.about = &about
+	return &about, nil
+}
+
+// known returns what the server last said of itself; nil when it never did.
+func (b *book) known() *mcp.Server {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.about
+}
+
+func offers(about *mcp.Server, capability, feature string) bool {
+	if about == nil {
+		return false
+	}
+	o, _ := jsonrpc.Split(about.Capabilities.Get(capability))
+	return string(o.Get(feature)) == "true"
+}
+
+// filter asks for the changes that the server announces; zero when it announces none.
+func (b *book) filter() jsonrpc.Object {
+	about := b.known()
+	var edits []jsonrpc.Edit
+	for name, capability := range map[string]string{
+		"toolsListChanged": "tools", "promptsListChanged": "prompts", "resourcesListChanged": "resources",
+	} {
+		if offers(about, capability, "listChanged") {
+			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
+		}
+	}
+	if edits == nil {
+		return jsonrpc.Object{}
+	}
+	wanted := jsonrpc.Object{}.Append(nil, edits...)
+	return jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: wanted})
+}
+
+func milliseconds(raw []byte) (time.Duration, bool) {
+	if len(raw) == 0 || len(raw) > 12 {
+		return 0, false
+	}
+	n := int64(0)
+	for _, c := range raw {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return time.Duration(n) * time.Millisecond, true
+}

@@ -1,0 +1,296 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+)
+
+// Bounds of one client's subscription.
+const (
+	maxSubscribed = 1024 // resources
+	maxQueued     = 256  // notifications that wait for the client; beyond, the subscription ends
+	grantTimeout  = 10 * time.Second
+	relistenMin   = time.Second
+	relistenMax   = 30 * time.Second
+)
+
+// hub tells clients that lists have changed.
+type hub struct {
+	mu          sync.Mutex // guards subscribers
+	subscribers map[*subscriber]bool
+}
+
+// subscriber is one subscriptions/listen under way.
+type subscriber struct {
+	server string // whose changes count; empty for all
+	lists  [kindCount]bool
+	queue  chan mcp.Notification
+	slow   chan struct{} // closed when the queue was full
+	once   sync.Once
+}
+
+func (h *hub) add(s *subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.subscribers == nil {
+		h.subscribers = make(map[*subscriber]bool)
+	}
+	h.subscribers[s] = true
+}
+
+func (h *hub) remove(s *subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.subscribers, s)
+}
+
+// announce tells who listens that a server's list has changed.
+func (h *hub) announce(server string, k kind) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.subscribers {
+		if s.lists[k] && (s.server == "" || s.server == server) {
+			s.put(mcp.Notification{Method: k.changed()})
+		}
+	}
+}
+
+// announceAll tells everybody that everything may have changed.
+func (h *hub) announceAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.subscribers {
+		for _, k := range []kind{tools, prompts, resources} {
+			if s.lists[k] {
+				s.put(mcp.Notification{Method: k.changed()})
+			}
+		}
+	}
+}
+
+// put queues n. A list change that waits already is not queued again.
+func (s *subscriber) put(n mcp.Notification) {
+	select {
+	case s.queue <- n:
+	default:
+		s.once.Do(func() { close(s.slow) })
+	}
+}
+
+func newSubscriber(wanted jsonrpc.Object, server string) *subscriber {
+	s := &subscriber{server: server, queue: make(chan mcp.Notification, maxQueued), slow: make(chan struct{})}
+	on := func(name string) bool { return string(wanted.Get(name)) == "true" }
+	s.lists[tools], s.lists[prompts] = on("toolsListChanged"), on("promptsListChanged")
+	s.lists[resources] = on("resourcesListChanged")
+	s.lists[templates] = s.lists[resources]
+	return s
+}
+
+// listen serves subscriptions/listen for everything or a view: list changes are
+// the gateway's own, resources are subscribed to at the servers that have them.
+func (m *many) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	return m.set.listen(ctx, req, "", func(uri string) *member {
+		owner, err := m.ownerOf(ctx, req.Client, uri)
+		if err != nil {
+			return nil
+		}
+		return owner
+	})
+}
+
+func (s *single) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	return s.set.listen(ctx, req, s.member.Name, func(string) *member { return s.member })
+}
+
+func (s *set) listen(ctx context.Context, req *mcp.Request, server string, owner func(string) *member) (mcp.Result, error) {
+	wanted, ok := jsonrpc.Split(req.Params.Get("notifications"))
+	if !ok {
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "subscriptions/listen needs notifications, an object")
+	}
+	sub := newSubscriber(wanted, server)
+	s.gateway.hub.add(sub)
+	defer s.gateway.hub.remove(sub)
+	ctx, cancel := context.WithCancel(ctx)
+	var feeds sync.WaitGroup
+	defer feeds.Wait()
+	defer cancel()
+	granted := s.feed(ctx, req, feedPlan{sub: sub, wanted: wanted, owner: owner, feeds: &feeds})
+	req.Emit(acknowledgement(sub, granted))
+	for {
+		select {
+		case n := <-sub.queue:
+			req.Emit(n)
+		case <-sub.slow:
+			return mcp.Result{}, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited", maxQueued)
+		case <-ctx.Done():
+			return mcp.Result{}, ctx.Err()
+		case <-s.gateway.ctx.Done():
+			return mcp.EmptyResult(), nil // an orderly end: the gateway stops
+		}
+	}
+}
+
+// feedPlan is what a subscription takes from the servers.
+type feedPlan struct {
+	sub    *subscriber
+	wanted jsonrpc.Object
+	owner  func(uri string) *member
+	feeds  *sync.WaitGroup
+}
+
+// feed opens a subscription at each server that has some of the resources, and
+// returns the resources that they grant.
+func (s *set) feed(ctx context.Context, req *mcp.Request, p feedPlan) []string {
+	byOwner := make(map[*member][]string)
+	n := 0
+	for element := range jsonrpc.Elements(p.wanted.Get("resourceSubscriptions")) {
+		uri, ok := jsonrpc.Unquote(element)
+		if !ok || n >= maxSubscribed {
+			continue
+		}
+		if owner := p.owner(uri); owner != nil {
+			byOwner[owner] = append(byOwner[owner], uri)
+			n++
+		}
+	}
+	grants := make(chan []string, len(byOwner))
+	for owner, uris := range byOwner {
+		p.feeds.Go(func() { owner.follow(ctx, req, uris, p.sub, grants) })
+	}
+	timeout := time.NewTimer(grantTimeout)
+	defer timeout.Stop()
+	var granted []string
+	for range byOwner {
+		select {
+		case uris := <-grants:
+			granted = append(granted, uris...)
+		case <-timeout.C:
+			return granted // servers that do not acknowledge are not granted
+		case <-ctx.Done():
+			return granted
+		}
+	}
+	slices.Sort(granted)
+	return granted
+}
+
+// follow keeps a subscription to resources of one server open. When it breaks,
+// it is opened again, and the resources count as updated: what happened in
+// between is not known.
+func (m *member) follow(ctx context.Context, req *mcp.Request, uris []string, sub *subscriber, grants chan<- []string) {
+	first := true
+	own := &mcp.Request{Method: req.Method, Params: resourceFilter(uris), Client: req.Client}
+	own.Notify = func(n mcp.Notification) {
+		switch n.Method {
+		case "notifications/subscriptions/acknowledged":
+			if first {
+				first = false
+				grants <- grantedURIs(n.Params)
+			} else {
+				for _, uri := range grantedURIs(n.Params) {
+					sub.put(updated(uri))
+				}
+			}
+		case "notifications/resources/updated":
+			sub.put(n)
+		}
+	}
+	for delay := relistenMin; ctx.Err() == nil; delay = min(2*delay, relistenMax) {
+		if _, err := m.Handler.Handle(ctx, own); err != nil && first {
+			grants <- nil
+			return
+		}
+		pause(ctx, delay)
+	}
+}
+
+func resourceFilter(uris []string) jsonrpc.Object {
+	list := []byte{'['}
+	for i, uri := range uris {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = jsonrpc.AppendString(list, uri)
+	}
+	wanted := jsonrpc.Object{}.Append(nil, jsonrpc.Edit{Name: "resourceSubscriptions", Value: append(list, ']')})
+	return jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: wanted})
+}
+
+func updated(uri string) mcp.Notification {
+	params := jsonrpc.Object{}.With(jsonrpc.Edit{Name: "uri", Value: jsonrpc.AppendString(nil, uri)})
+	return mcp.Notification{Method: "notifications/resources/updated", Params: params}
+}
+
+func grantedURIs(params jsonrpc.Object) []string {
+	granted, _ := jsonrpc.Split(params.Get("notifications"))
+	var uris []string
+	for element := range jsonrpc.Elements(granted.Get("resourceSubscriptions")) {
+		if uri, ok := jsonrpc.Unquote(element); ok {
+			uris = append(uris, uri)
+		}
+	}
+	return uris
+}
+
+func acknowledgement(s *subscriber, uris []string) mcp.Notification {
+	var edits []jsonrpc.Edit
+	for k, name := range map[kind]string{tools: "toolsListChanged", prompts: "promptsListChanged", resources: "resourcesListChanged"} {
+		if s.lists[k] {
+			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
+		}
+	}
+	if len(uris) > 0 {
+		params := resourceFilter(uris)
+		filter, _ := jsonrpc.Split(params.Get("notifications"))
+		edits = append(edits, jsonrpc.Edit{Name: "resourceSubscriptions", Value: filter.Get("resourceSubscriptions")})
+	}
+	honoured := jsonrpc.Object{}.Append(nil, edits...)
+	return mcp.Notification{
+		Method: "notifications/subscriptions/acknowledged",
+		Params: jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: honoured}),
+	}
+}
+
+// Status is what is known of a server's lists, as the gateway itself sees them.
+type Status struct {
+	Server    string
+	Known     bool // was asked with success at least once
+	Tools     int
+	Prompts   int
+	Resources int
+	Reason    string    // why the last fetch failed; empty when it did not
+	Fetched   time.Time // last good fetch of its tools; zero when there was none
+}
+
+// Status tells of every server, sorted by name.
+func (g *Gateway) Status() []Status {
+	var out []Status
+	for _, m := range g.set.Load().servers {
+		out = append(out, m.status())
+	}
+	return out
+}
+
+func (m *member) status() Status {
+	st := Status{Server: m.Name}
+	for _, b := range m.shelf.all() {
+		t := b.snapshot(tools)
+		if t.loaded && (t.fetched.After(st.Fetched) || !st.Known) {
+			st.Known, st.Fetched = true, t.fetched
+			st.Tools, st.Prompts = len(t.entries), len(b.snapshot(prompts).entries)
+			st.Resources = len(b.snapshot(resources).entries)
+		}
+		for k := range kindCount {
+			if l := b.snapshot(k); l.err != nil && st.Reason == "" {
+				st.Reason = fmt.Sprintf("%s: %v", k.method(), l.err)
+			}
+		}
+	}
+	return st
+}

@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
+)
+
+// Isolation says whose calls share a server's sessions, and so its lists.
+type Isolation string
+
+// The degrees of isolation.
+const (
+	Shared       Isolation = "shared"
+	PerPrincipal Isolation = "principal"
+	PerSession   Isolation = "session"
+)
+
+// Server is one server behind the gateway.
+type Server struct {
+	Name        string
+	Title       string
+	Description string
+	Handler     mcp.Handler
+	Isolation   Isolation // Shared when empty
+	// Allow and Deny are globs over the server's own tool names: only what
+	// Allow matches exists, all when it is empty, except what Deny matches.
+	Allow, Deny []string
+}
+
+// View is a named subset of everything. Its patterns are globs over the names
+// that the whole endpoint has (server__tool), and over URIs for resources.
+type View struct {
+	Name        string
+	Title       string
+	Description string
+	Tools       []string
+	Prompts     []string
+	Resources   []string
+	// Rename gives tools and prompts other names: new name to old.
+	Rename map[string]string
+	// Override replaces what a tool says of itself, by its name in the view.
+	Override map[string]Override
+}
+
+// Override replaces what a tool or prompt says of itself; empty keeps it.
+type Override struct{ Title, Description string }
+
+// member is a server of a set, with its lists.
+type member struct {
+	Server
+	shelf *shelf
+}
+
+// set is what the gateway serves at one time. It never changes.
+type set struct {
+	gateway *Gateway
+	servers []*member // sorted by name
+	byName  map[string]*member
+	views   []*view // sorted by name
+	scopes  map[string]scope
+}
+
+// scope is what one endpoint shows.
+type scope interface {
+	handle(ctx context.Context, req *mcp.Request) (mcp.Result, error)
+}
+
+func newSet(g *Gateway, servers []Server, views []View) (*set, error) {
+	s := &set{gateway: g, byName: make(map[string]*member), scopes: make(map[string]scope)}
+	old := g.set.Load()
+	for _, server := range servers {
+		if server.Name == "" || s.byName[server.Name] != nil {
+			return nil, fmt.Errorf("server name %q is empty or used twice", server.Name)
+		}
+		m := &member{Server: server}
+		if was := old.byName[server.Name]; was != nil && sameServer(was.Server, server) {
+			m.shelf = was.shelf
+		} else {
+			m.shelf = newShelf(g, server)
+		}
+		s.servers = append(s.servers, m)
+		s.byName[server.Name] = m
+		s.scopes[server.Name] = newSingle(s, m)
+	}
+	slices.SortFunc(s.servers, func(a, b *member) int { return cmp.Compare(a.Name, b.Name) })
+	s.scopes[""] = &many{set: s, members: s.servers}
+	for _, v := range views {
+		if _, ok := s.scopes[v.Name]; ok || v.Name == "" {
+			return nil, fmt.Errorf("view name %q is empty or used twice", v.Name)
+		}
+		view, err := newView(v)
+		if err != nil {
+			return nil, err
+		}
+		s.views = append(s.views, view)
+		s.scopes[v.Name] = &many{set: s, name: v.Name, view: view, members: s.servers}
+	}
+	slices.SortFunc(s.views, func(a, b *view) int { return cmp.Compare(a.Name, b.Name) })
+	return s, nil
+}
+
+func sameServer(a, b Server) bool {
+	return a.Name == b.Name && a.Isolation == b.Isolation && sameHandler(a.Handler, b.Handler) &&
+		slices.Equal(a.Allow, b.Allow) && slices.Equal(a.Deny, b.Deny)
+}
+
+// sameHandler compares handlers that can be compared; functions cannot.
+func sameHandler(a, b mcp.Handler) bool {
+	t := reflect.TypeOf(a)
+	return t != nil && t == reflect.TypeOf(b) && t.Comparable() && a == b
+}
+
+func (s *set) scope(name string) (scope, bool) {
+	found, ok := s.scopes[name]
+	return found, ok
+}
+
+// has reports whether the server's tool of that name exists for clients.
+func (s Server) has(tool string) bool {
+	return (len(s.Allow) == 0 || matchAny(s.Allow, tool)) && !matchAny(s.Deny, tool)
+}
+
+// view is a View with its renames turned around.
+type view struct {
+	View
+	renamed map[string]string // old name to new
+}
+
+func newView(v View) (*view, error) {
+	out := &view{View: v, renamed: make(map[string]string)}
+	for _, pattern := range slices.Concat(v.Tools, v.Prompts) {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, fmt.Errorf("view %s: pattern %q: %w", v.Name, pattern, err)
+		}
+	}
+	for name, was := range v.Rename {
+		if out.renamed[was] != "" {
+			return nil, fmt.Errorf("view %s: %s is renamed twice, to %s and %s", v.Name, was, out.renamed[was], name)
+		}
+		out.renamed[was] = name
+	}
+	return out, nil
+}
+
+// shows returns the name that the view gives to an entry that everything calls
+// name; false when the view does not have it.
+func (v *view) shows(k kind, name string) (string, bool) {
+	patterns := v.patterns(k)
+	if renamed, ok := v.renamed[name]; ok && k.named() {
+		return renamed, true
+	}
+	if !matchAny(patterns, name) {
+		return "", false
+	}
+	if _, taken := v.Rename[name]; taken && k.named() {
+		return "", false // something else has this name here
+	}
+	return name, true
+}
+
+// original is the other way round.
+func (v *view) original(k kind, name string) (string, bool) {
+	if was, ok := v.Rename[name]; ok {
+		return was, true
+	}
+	if _, away := v.renamed[name]; away {
+		return "", false
+	}
+	return name, matchAny(v.patterns(k), name)
+}
+
+func (v *view) patterns(k kind) []string {
+	switch k {
+	case tools:
+		return v.Tools
+	case prompts:
+		return v.Prompts
+	default:
+		return v.Resources
+	}
+}
+
+// matchAny matches globs in which * also crosses slashes, for names may have them.
+func matchAny(patterns []string, name string) bool {
+	flat := strings.ReplaceAll(name, "/", "\x00")
+	for _, p := range patterns {
+		if p == name {
+			return true
+		}
+		if ok, _ := path.Match(strings.ReplaceAll(p, "/", "\x00"), flat); ok {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
+)
+
+// maxBooks bounds the lists kept of one server, each as a different class of
+// callers sees them; beyond it, the one unused for longest is forgotten.
+const maxBooks = 64
+
+// Bounds of how often a subscription to a server is opened again.
+const (
+	watchMin = time.Second
+	watchMax = time.Minute
+)
+
+// class tells callers apart that may see different lists: by what they can be
+// asked for, and where the server is not shared, by who they are.
+type class struct {
+	kinds   mcp.Kinds
+	modern  bool
+	owner   string // principal or session; empty when the server is shared
+	session bool   // owner is a session
+}
+
+// shelf has the lists of one server, for as long as a set has it.
+type shelf struct {
+	gateway *Gateway
+	server  Server
+	ctx     context.Context // ends with the shelf
+	cancel  context.CancelFunc
+
+	mu    sync.Mutex // guards books
+	books map[class]*book
+}
+
+func newShelf(g *Gateway, s Server) *shelf {
+	sh := &shelf{gateway: g, server: s, books: make(map[class]*book)}
+	sh.ctx, sh.cancel = context.WithCancel(g.ctx)
+	return sh
+}
+
+func (sh *shelf) start() {
+	if sh.server.Isolation == PerPrincipal || sh.server.Isolation == PerSession {
+		return // nobody to ask for yet
+	}
+	sh.gateway.work.Go(sh.watch)
+}
+
+func (sh *shelf) stop() { sh.cancel() }
+
+// classOf returns the class of who asks.
+func (sh *shelf) classOf(ctx context.Context, c *mcp.Client) class {
+	cl := class{}
+	if c != nil {
+		cl.kinds, cl.modern = c.Kinds, c.Revision.Modern()
+	}
+	principal := mcp.PrincipalOf(ctx).ID
+	switch sh.server.Isolation {
+	case PerPrincipal:
+		cl.owner = "p:" + principal
+	case PerSession:
+		cl.owner = "p:" + principal
+		if c != nil && c.Session != "" {
+			cl.owner, cl.session = "s:"+c.Session, true
+		}
+	}
+	return cl
+}
+
+// book returns the lists as the class of the caller sees them.
+func (sh *shelf) book(ctx context.Context, c *mcp.Client) *book {
+	cl := sh.classOf(ctx, c)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if b := sh.books[cl]; b != nil {
+		b.used = sh.gateway.o.Now()
+		return b
+	}
+	if len(sh.books) >= maxBooks {
+		sh.forgetOldest()
+	}
+	b := newBook(sh, cl, mcp.PrincipalOf(ctx))
+	if cl.session {
+		b.client = c
+	}
+	sh.books[cl] = b
+	return b
+}
+
+func (sh *shelf) forgetOldest() {
+	var oldest *book
+	for _, b := range sh.books {
+		if oldest == nil || b.used.Before(oldest.used) {
+			oldest = b
+		}
+	}
+	delete(sh.books, oldest.class)
+}
+
+func (sh *shelf) all() []*book {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	out := make([]*book, 0, len(sh.books))
+	for _, b := range sh.books {
+		out = append(out, b)
+	}
+	return out
+}
+
+// anonymous is who the gateway itself asks as.
+func anonymous() *mcp.Client { return &mcp.Client{Revision: mcp.Revision20260728} }
+
+// watch keeps the lists of a shared server known and current: it fetches them,
+// subscribes to their changes, and does so again when the subscription ends.
+func (sh *shelf) watch() {
+	for delay := watchMin; sh.ctx.Err() == nil; delay = min(2*delay, watchMax) {
+		b := sh.book(sh.ctx, anonymous())
+		if b.fetchAll(sh.ctx) {
+			delay = watchMin
+			sh.listen(b)
+			sh.invalidate(kindCount) // what happened since is not known
+		}
+		if !pause(sh.ctx, delay) {
+			return
+		}
+	}
+}
+
+// listen follows the server's list changes until the subscription ends.
+func (sh *shelf) listen(b *book) {
+	filter := b.filter()
+	if filter.IsZero() {
+		// Nothing to subscribe to: look again when the lists no longer hold.
+		pause(sh.ctx, sh.gateway.o.TTL)
+		return
+	}
+	req := &mcp.Request{Method: "subscriptions/listen", Params: filter, Client: anonymous()}
+	req.Notify = func(n mcp.Notification) {
+		for k := range kindCount {
+			if k.changed() == n.Method {
+				sh.invalidate(k)
+			}
+		}
+	}
+	b.setWatched(true)
+	defer b.setWatched(false)
+	if _, err := sh.server.Handler.Handle(sh.ctx, req); err != nil && sh.ctx.Err() == nil {
+		sh.gateway.o.Log.Debug("subscription to server ended", "server", sh.server.Name, "err", err)
+	}
+}
+
+// invalidate makes a list, or with kindCount all, unfit for use until it has
+// been fetched again, and fetches what anybody has used.
+func (sh *shelf) invalidate(k kind) {
+	for _, b := range sh.all() {
+		for other := range kindCount {
+			if k == kindCount || other.changed() == k.changed() {
+				b.invalidate(other)
+			}
+		}
+	}
+	sh.gateway.changed()
+}
+
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
