@@ -212,16 +212,22 @@ func (c *checker) names() {
 // upkeep checks pairs of values of which one bounds the other.
 func (c *checker) upkeep(path string, u Upkeep) {
 	atMost := func(low, high string, a, b time.Duration) {
-		if a > b {
+		if a > b && c.either(path, low, high) {
 			c.fault(path+"."+low, fmt.Sprintf("%v is more than %s, %v", a, high, b), "make it smaller, or the other larger")
 		}
 	}
 	atMost("retries.min_backoff", "retries.max_backoff", u.Retries.MinBackoff, u.Retries.MaxBackoff)
 	atMost("restart.min_backoff", "restart.max_backoff", u.Restart.MinBackoff, u.Restart.MaxBackoff)
-	if u.KeepConnections > u.MaxConnections {
+	if u.KeepConnections > u.MaxConnections && c.either(path, "keep_connections", "max_connections") {
 		c.fault(path+".keep_connections", fmt.Sprintf("%d is more than max_connections, %d", u.KeepConnections, u.MaxConnections),
 			"make it smaller, or the other larger")
 	}
+}
+
+// either tells whether a section sets one of two keys itself. When it inherits both, their fault is reported where they
+// were written.
+func (c *checker) either(path, a, b string) bool {
+	return path == "defaults" || c.isSet(path+"."+a) || c.isSet(path+"."+b)
 }
 
 func (c *checker) session() {

@@ -54,7 +54,7 @@ func (c *checker) server(s Server) {
 	}
 	c.command(s)
 	c.urls(s)
-	if s.Builtin != "" && !builtinName.MatchString(s.Builtin) {
+	if c.has(s, "builtin") && !builtinName.MatchString(s.Builtin) {
 		c.fault(path+".builtin", fmt.Sprintf("%q is not the name of a builtin server", s.Builtin), "write a name like time")
 	}
 	c.headers(path+".headers", s.Headers)
@@ -65,17 +65,10 @@ func (c *checker) server(s Server) {
 	c.upkeep(path, s.Upkeep)
 }
 
+// has tells whether a server has one of kinds, be it empty.
 func (c *checker) has(s Server, key string) bool {
-	switch key {
-	case "command":
-		return len(s.Command) > 0 || c.isSet("servers."+s.Name+".command")
-	case "url":
-		return s.URL != ""
-	case "urls":
-		return len(s.URLs) > 0 || c.isSet("servers."+s.Name+".urls")
-	default:
-		return s.Builtin != ""
-	}
+	set := map[string]bool{"command": len(s.Command) > 0, "url": s.URL != "", "urls": len(s.URLs) > 0, "builtin": s.Builtin != ""}
+	return set[key] || c.isSet("servers."+s.Name+"."+key)
 }
 
 // fitting refuses keys that have no effect for what the server is.
@@ -172,7 +165,7 @@ func badURL(text string, schemes ...string) (problem, remedy string) {
 	case err != nil:
 		return "is not a URL", "write it like " + schemes[0] + "://example.org/mcp"
 	case !slices.Contains(schemes, u.Scheme):
-		return "does not begin with " + strings.Join(schemes, ":// or ") + "://", "write it like " + schemes[0] + "://example.org/mcp"
+		return "does not begin with " + strings.Join(schemes, "://, ") + "://", "write it like " + schemes[0] + "://example.org/mcp"
 	case u.Hostname() == "":
 		return "names no host", "write it like " + u.Scheme + "://example.org/mcp"
 	case u.User != nil:

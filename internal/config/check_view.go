@@ -17,8 +17,8 @@ var exposedName = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
 func (c *checker) view(v View) {
 	path := "views." + v.Name
 	if len(v.Tools)+len(v.Prompts)+len(v.Resources)+len(v.Rename) == 0 {
-		c.hollow(path, "shows nothing", "give it tools, prompts, resources or rename; all of a server is "+
-			c.Names.Separator+"*, as in files"+c.Names.Separator+"*")
+		c.hollow(path, "shows nothing", "give it tools, prompts, resources or rename; files"+c.Names.Separator+
+			"* is all of a server files")
 	}
 	c.entries(path+".tools", v.Tools)
 	c.entries(path+".prompts", v.Prompts)
@@ -29,7 +29,7 @@ func (c *checker) view(v View) {
 			c.fault(path+".override."+name, "is not a tool or prompt of this view", "use the name that the view shows")
 		}
 		if v.Override[name] == (Override{}) {
-			c.fault(path+".override."+name, "changes nothing", "give it title or description")
+			c.hollow(path+".override."+name, "changes nothing", "give it title or description")
 		}
 	}
 }

@@ -157,6 +157,9 @@ func example(fields []Field, path string) string {
 	if len(fields) == 0 || path == "" {
 		return ""
 	}
+	if strings.HasSuffix(path, "]") {
+		return fmt.Sprintf("write it as {%s: …}", fields[0].Key)
+	}
 	return fmt.Sprintf("write it as %s: {%s: …}", path[strings.LastIndexByte(path, '.')+1:], fields[0].Key)
 }
 

@@ -57,26 +57,36 @@ func parseYAML(file string, data []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
-var yamlErrorLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
+var (
+	yamlErrorLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
+	// yamlParserError matches the messages of the parser proper, whose lines count from 0; the scanner's count from 1.
+	yamlParserError = regexp.MustCompile(`did not find expected (node content|key|'-' indicator|',' or|<document start>)`)
+)
 
 // yamlFault gives the parser's message a place, and a remedy where the message alone does not help.
 func yamlFault(file string, data []byte, err error) Fault {
-	f := Fault{Place: Place{File: file}, Problem: "is not YAML: " + err.Error()}
-	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil {
-		f.Place.Line, _ = strconv.Atoi(m[1])
-		f.Problem = "is not YAML: " + m[2]
+	msg, line := err.Error(), 1 // no line is named when it is the first
+	if m := yamlErrorLine.FindStringSubmatch(msg); m != nil {
+		msg = m[2]
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = n
+			if yamlParserError.MatchString(msg) {
+				line++
+			}
+		}
 	}
-	switch msg := err.Error(); {
+	f := Fault{Place: Place{File: file, Line: line}, Problem: "is not YAML: " + msg}
+	switch {
 	case strings.Contains(msg, "cannot start any token") && bytes.Contains(data, []byte("\n\t")):
 		f.Remedy = "indent with spaces; YAML has no tabs"
 	case strings.Contains(msg, "mapping values are not allowed"):
 		f.Remedy = "check the indentation, and put text that contains \": \" in quotes"
 	case strings.Contains(msg, "cannot start any token"):
 		f.Remedy = "put text that begins with @, % or ` in quotes"
+	case strings.Contains(msg, "unknown anchor"), strings.Contains(msg, "alphabetic or numeric character"):
+		f.Remedy = "put text that begins with * or & in quotes"
 	case strings.Contains(msg, "did not find expected"):
 		f.Remedy = "check the indentation and that every bracket and quote is closed"
-	case strings.Contains(msg, "unknown anchor"):
-		f.Remedy = "put text that begins with * in quotes"
 	}
 	return f
 }
