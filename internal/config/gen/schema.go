@@ -25,8 +25,8 @@ const (
 // schemaFile makes the JSON Schema of the whole file.
 func schemaFile(c comments) ([]byte, error) {
 	s := schema{comments: c, defs: object{
-		"duration": object{"type": "string", "description": "A number with a unit: 500ms, 30s, 5m, 1h30m.",
-			"anyOf": []any{object{"pattern": durationForm}, object{"pattern": reference}}},
+		"duration": object{"description": "A number with a unit: 500ms, 30s, 5m, 1h30m.", "anyOf": []any{
+			object{"type": "string", "pattern": durationForm}, object{"const": 0}, object{"type": "string", "pattern": reference}}},
 		"size": object{"description": c["Size"], "anyOf": []any{object{"type": "integer", "minimum": 0},
 			object{"type": "string", "pattern": sizeForm}, object{"type": "string", "pattern": reference}}},
 	}}

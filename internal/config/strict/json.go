@@ -33,24 +33,25 @@ type jsonParser struct {
 	data []byte
 	at   int // offset of the next byte; where the fault is when a method returns an error
 
-	// line and start are the number and offset of the line that place was last asked about.
-	line, start int
+	// Where place was last asked about: the offset, and its line and column less one.
+	known, line, column int
 }
 
-// place gives line and column, both from 1, of an offset. Offsets mostly come in rising order, so it goes on from the
-// last one.
+// place gives line and column, both from 1, of an offset. Offsets come in rising order but for few, so it goes on from
+// the last one; beginning anew for each would take the square of the time on a long line.
 func (p *jsonParser) place(at int) (line, column int) {
-	if p.line == 0 || at < p.start {
-		p.line, p.start = 1, 0
+	if at < p.known {
+		p.known, p.line, p.column = 0, 0, 0
 	}
-	for {
-		i := bytes.IndexByte(p.data[p.start:at], '\n')
-		if i < 0 {
-			return p.line, utf8.RuneCount(p.data[p.start:at]) + 1
-		}
-		p.line++
-		p.start += i + 1
+	part := p.data[p.known:at]
+	if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
+		p.line += bytes.Count(part, []byte("\n"))
+		p.column = 0
+		part = part[i+1:]
 	}
+	p.column += utf8.RuneCount(part)
+	p.known = at
+	return p.line + 1, p.column + 1
 }
 
 func (p *jsonParser) document() (*yaml.Node, error) {

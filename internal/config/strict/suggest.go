@@ -1,13 +1,14 @@
 package strict
 
-import (
-	"strings"
-)
+import "strings"
 
 // Suggest gives the candidate that the word was probably meant to be, or "". Case, _ and - do not count, and about one
 // wrong letter in three is forgiven.
 func Suggest(word string, candidates []string) string {
-	best, bestDistance := "", len(word)/3+1
+	best, bestDistance := "", max(len(word)/3, 1)+1
+	if len(word) < 2 {
+		return ""
+	}
 	for _, c := range candidates {
 		if d := distance(plain(word), plain(c)); d < bestDistance {
 			best, bestDistance = c, d
