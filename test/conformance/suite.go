@@ -154,6 +154,12 @@ func number(digits string) int {
 	return n
 }
 
+// Bounds of what is printed of one scenario; the rest is in its results.
+const (
+	maxComplaints = 4
+	maxComplaint  = 200 // runes
+)
+
 // complaints reads why a scenario failed from the results that the suite left in dir.
 func complaints(dir, scenario string) []string {
 	var found []string
@@ -167,8 +173,9 @@ func complaints(dir, scenario string) []string {
 			return nil
 		}
 		for _, check := range checks {
-			if check.Status == "FAILURE" {
-				found = append(found, check.ID+": "+check.ErrorMessage)
+			if check.Status == "FAILURE" && len(found) < maxComplaints {
+				words := []rune(strings.Join(strings.Fields(check.ID+": "+check.ErrorMessage), " "))
+				found = append(found, string(words[:min(len(words), maxComplaint)]))
 			}
 		}
 		return nil
