@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
@@ -106,7 +107,10 @@ func (g *Guard) misled(r *http.Request) string {
 func (g *Guard) host(host string) bool {
 	host = strings.ToLower(host)
 	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
 		name = h
 	}
 	return isLoopback(name) || g.hosts[host] || g.hosts[name]
