@@ -1,7 +1,7 @@
 // Package h1 reads and writes HTTP/1.1 messages on a connection at the least cost that Go allows: one growing buffer, no
 // map of headers, no goroutine. The benchmark's client and upstream use it, so that what they spend is small beside what is
-// measured. It trusts its peers to be the benchmark's own or a gateway under test: it checks framing and bounds, and knows
-// neither TLS, HTTP/2, trailers, nor anything of MCP.
+// measured. It trusts its peers to be the benchmark's own or a gateway under test: it checks framing and bounds. It does not
+// know TLS, HTTP/2 or trailers, and knows nothing of MCP.
 package h1
 
 import (

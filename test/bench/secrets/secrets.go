@@ -1,6 +1,6 @@
 // Package secrets looks for calls that were lost, doubled or handed to another caller: many connections, all numbering their
 // requests from 0, send one secret per call to a server that answers late and out of order, and some of them cancel or hang up
-// in mid-call. It knows the MCP endpoint that it calls and nothing of what lies behind it.
+// in mid-call. It does not know what lies behind the MCP endpoint that it calls.
 package secrets
 
 import (
