@@ -83,3 +83,6 @@ func match(pattern, name string) bool {
 	}
 	return p == len(pattern)
 }
+
+// MatchAny tells whether one of the patterns, in which * is any run of bytes and ? is one byte, matches the whole name.
+func MatchAny(patterns []string, name string) bool { return matchAny(patterns, name) }

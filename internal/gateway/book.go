@@ -150,7 +150,9 @@ func (b *book) refresh(k kind) {
 	close(l.pending)
 	l.pending = nil
 	differs := false
-	if err == nil {
+	if err != nil {
+		l.valid = false // what is known may be old: ask again
+	} else {
 		differs = l.loaded && l.digest != fresh.digest || !l.loaded && len(fresh.entries) > 0
 		first := !l.loaded
 		valid := l.valid
@@ -219,7 +221,7 @@ func (b *book) collect(l *list, k kind, page mcp.Result, seen map[string]bool) {
 			continue
 		}
 		name, ok := o.String(k.key())
-		if !ok || seen[name] || k == tools && !b.shelf.server.has(name) {
+		if !ok || seen[name] || k == tools && !b.shelf.server.Tools.Allows(name) {
 			continue
 		}
 		seen[name] = true

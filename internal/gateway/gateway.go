@@ -89,7 +89,7 @@ type Gateway struct {
 func New(o Options) *Gateway {
 	g := &Gateway{o: o.withDefaults(), pages: make(map[pageKey]*pages)}
 	g.ctx, g.stop = context.WithCancel(context.Background())
-	g.set.Store(&set{})
+	g.set.Store(emptySet(g))
 	return g
 }
 
@@ -100,33 +100,33 @@ func (g *Gateway) Close() {
 }
 
 // Swap replaces servers and views. Requests under way stay with the servers
-// that they were given to; what listens is told of what changed. A server whose
-// Handler is the same as before keeps its lists.
-func (g *Gateway) Swap(servers []Server, views []View) error {
+// that they were given to; the returned channel is closed when the last of them
+// has been answered, so that what is gone can be closed. Subscriptions move over
+// to the new set and are told of what changed. A server whose Handler is the
+// same as before keeps its lists.
+func (g *Gateway) Swap(servers []Server, views []View) (<-chan struct{}, error) {
 	next, err := newSet(g, servers, views)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	old := g.set.Swap(next)
 	g.changed()
-	for _, s := range next.servers {
-		if old.byName[s.Name] == nil || old.byName[s.Name].shelf != s.shelf {
-			s.shelf.start()
-		}
-	}
 	kept := make(map[*shelf]bool)
 	for _, s := range next.servers {
 		kept[s.shelf] = true
+		if was := old.byName[s.Name]; was == nil || was.shelf != s.shelf {
+			s.shelf.start()
+		}
 	}
 	for _, s := range old.servers {
 		if !kept[s.shelf] {
 			s.shelf.stop()
 		}
 	}
-	if len(old.servers) > 0 || len(old.views) > 0 {
-		g.hub.announceAll()
-	}
-	return nil
+	close(old.replaced)
+	g.hub.announceAll()
+	old.leave()
+	return old.drained, nil
 }
 
 // changed makes prepared pages old.
@@ -149,13 +149,33 @@ func (g *Gateway) Names() (servers, views []string) {
 // request, so that it stays good when the set is replaced; once the name is
 // gone it answers that it is. The second result tells whether it exists now.
 func (g *Gateway) Endpoint(name string) (mcp.Handler, bool) {
-	_, ok := g.set.Load().scope(name)
+	_, ok := g.set.Load().scopes[name]
 	return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-		s := g.set.Load()
-		scope, ok := s.scope(name)
+		if req.Method == "subscriptions/listen" {
+			return g.listen(ctx, req, name)
+		}
+		s := g.enter()
+		defer s.leave()
+		scope, ok := s.scopes[name]
 		if !ok {
-			return mcp.Result{}, mcp.Errorf(mcp.CodeUnavailable, "there is no server or view named %q any more", name)
+			return mcp.Result{}, gone(name)
 		}
 		return scope.handle(ctx, req)
 	}), ok
+}
+
+func gone(name string) error {
+	return mcp.Errorf(mcp.CodeUnavailable, "there is no server or view named %q any more", name)
+}
+
+// enter returns the set of now, which is not drained before leave is called.
+func (g *Gateway) enter() *set {
+	for {
+		s := g.set.Load()
+		s.users.Add(1)
+		if g.set.Load() == s {
+			return s
+		}
+		s.leave()
+	}
 }

@@ -74,12 +74,18 @@ func (h *hub) announceAll() {
 	}
 }
 
-// put queues n. A list change that waits already is not queued again.
+// put queues n, or notes that the subscriber does not keep up.
 func (s *subscriber) put(n mcp.Notification) {
 	select {
 	case s.queue <- n:
 	default:
 		s.once.Do(func() { close(s.slow) })
+	}
+}
+
+func (s *subscriber) putUpdated(uris []string) {
+	for _, uri := range uris {
+		s.put(updated(uri))
 	}
 }
 
@@ -92,61 +98,74 @@ func newSubscriber(wanted jsonrpc.Object, server string) *subscriber {
 	return s
 }
 
-// listen serves subscriptions/listen for everything or a view: list changes are
-// the gateway's own, resources are subscribed to at the servers that have them.
-func (m *many) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-	return m.set.listen(ctx, req, "", func(uri string) *member {
-		owner, err := m.ownerOf(ctx, req.Client, uri)
-		if err != nil {
-			return nil
-		}
-		return owner
-	})
-}
-
-func (s *single) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-	return s.set.listen(ctx, req, s.member.Name, func(string) *member { return s.member })
-}
-
-func (s *set) listen(ctx context.Context, req *mcp.Request, server string, owner func(string) *member) (mcp.Result, error) {
+// listen serves subscriptions/listen: list changes are the gateway's own,
+// resources are subscribed to at the servers that have them, and again when the
+// set is replaced.
+func (g *Gateway) listen(ctx context.Context, req *mcp.Request, name string) (mcp.Result, error) {
 	wanted, ok := jsonrpc.Split(req.Params.Get("notifications"))
 	if !ok {
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "subscriptions/listen needs notifications, an object")
 	}
-	sub := newSubscriber(wanted, server)
-	s.gateway.hub.add(sub)
-	defer s.gateway.hub.remove(sub)
+	s := g.set.Load()
+	sc, ok := s.scopes[name]
+	if !ok {
+		return mcp.Result{}, gone(name)
+	}
+	sub := newSubscriber(wanted, sc.about())
+	g.hub.add(sub)
+	defer g.hub.remove(sub)
+	acknowledged := false
+	for {
+		again, err := sub.serve(ctx, req, feedPlan{set: s, scope: sc, wanted: wanted, acknowledged: &acknowledged})
+		if !again {
+			return mcp.EmptyResult(), err
+		}
+		s = g.set.Load()
+		if sc, ok = s.scopes[name]; !ok {
+			return mcp.EmptyResult(), nil // an orderly end: the endpoint is gone
+		}
+	}
+}
+
+// serve delivers until the subscription ends or the set is replaced; then it
+// returns true.
+func (sub *subscriber) serve(ctx context.Context, req *mcp.Request, p feedPlan) (bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var feeds sync.WaitGroup
 	defer feeds.Wait()
 	defer cancel()
-	granted := s.feed(ctx, req, feedPlan{sub: sub, wanted: wanted, owner: owner, feeds: &feeds})
-	req.Emit(acknowledgement(sub, granted))
+	granted := sub.feed(ctx, req, p, &feeds)
+	if !*p.acknowledged {
+		*p.acknowledged = true
+		req.Emit(acknowledgement(sub, granted))
+	}
 	for {
 		select {
 		case n := <-sub.queue:
 			req.Emit(n)
 		case <-sub.slow:
-			return mcp.Result{}, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited", maxQueued)
+			return false, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited", maxQueued)
+		case <-p.set.replaced:
+			return true, nil
 		case <-ctx.Done():
-			return mcp.Result{}, ctx.Err()
-		case <-s.gateway.ctx.Done():
-			return mcp.EmptyResult(), nil // an orderly end: the gateway stops
+			return false, ctx.Err()
+		case <-p.set.gateway.ctx.Done():
+			return false, nil // an orderly end: the gateway stops
 		}
 	}
 }
 
-// feedPlan is what a subscription takes from the servers.
+// feedPlan is what a subscription takes from the servers of a set.
 type feedPlan struct {
-	sub    *subscriber
-	wanted jsonrpc.Object
-	owner  func(uri string) *member
-	feeds  *sync.WaitGroup
+	set          *set
+	scope        scope
+	wanted       jsonrpc.Object
+	acknowledged *bool
 }
 
 // feed opens a subscription at each server that has some of the resources, and
 // returns the resources that they grant.
-func (s *set) feed(ctx context.Context, req *mcp.Request, p feedPlan) []string {
+func (sub *subscriber) feed(ctx context.Context, req *mcp.Request, p feedPlan, feeds *sync.WaitGroup) []string {
 	byOwner := make(map[*member][]string)
 	n := 0
 	for element := range jsonrpc.Elements(p.wanted.Get("resourceSubscriptions")) {
@@ -154,14 +173,14 @@ func (s *set) feed(ctx context.Context, req *mcp.Request, p feedPlan) []string {
 		if !ok || n >= maxSubscribed {
 			continue
 		}
-		if owner := p.owner(uri); owner != nil {
+		if owner := p.scope.owner(ctx, req.Client, uri); owner != nil {
 			byOwner[owner] = append(byOwner[owner], uri)
 			n++
 		}
 	}
 	grants := make(chan []string, len(byOwner))
 	for owner, uris := range byOwner {
-		p.feeds.Go(func() { owner.follow(ctx, req, uris, p.sub, grants) })
+		feeds.Go(func() { owner.follow(ctx, req, feedOrder{uris: uris, sub: sub, grants: grants, late: *p.acknowledged}) })
 	}
 	timeout := time.NewTimer(grantTimeout)
 	defer timeout.Stop()
@@ -180,30 +199,38 @@ func (s *set) feed(ctx context.Context, req *mcp.Request, p feedPlan) []string {
 	return granted
 }
 
+// feedOrder is one server's part of a feed.
+type feedOrder struct {
+	uris   []string
+	sub    *subscriber
+	grants chan<- []string
+	late   bool // the subscription was there before: what happened in between is not known
+}
+
 // follow keeps a subscription to resources of one server open. When it breaks,
 // it is opened again, and the resources count as updated: what happened in
 // between is not known.
-func (m *member) follow(ctx context.Context, req *mcp.Request, uris []string, sub *subscriber, grants chan<- []string) {
+func (m *member) follow(ctx context.Context, req *mcp.Request, o feedOrder) {
 	first := true
-	own := &mcp.Request{Method: req.Method, Params: resourceFilter(uris), Client: req.Client}
+	own := &mcp.Request{Method: req.Method, Params: resourceFilter(o.uris), Client: req.Client}
 	own.Notify = func(n mcp.Notification) {
 		switch n.Method {
 		case "notifications/subscriptions/acknowledged":
+			granted := grantedURIs(n.Params)
 			if first {
-				first = false
-				grants <- grantedURIs(n.Params)
-			} else {
-				for _, uri := range grantedURIs(n.Params) {
-					sub.put(updated(uri))
-				}
+				o.grants <- granted
 			}
+			if !first || o.late {
+				o.sub.putUpdated(granted)
+			}
+			first = false
 		case "notifications/resources/updated":
-			sub.put(n)
+			o.sub.put(n)
 		}
 	}
 	for delay := relistenMin; ctx.Err() == nil; delay = min(2*delay, relistenMax) {
 		if _, err := m.Handler.Handle(ctx, own); err != nil && first {
-			grants <- nil
+			o.grants <- nil
 			return
 		}
 		pause(ctx, delay)

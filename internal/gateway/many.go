@@ -33,8 +33,6 @@ func (m *many) handle(ctx context.Context, req *mcp.Request) (mcp.Result, error)
 		return m.read(ctx, req)
 	case "completion/complete":
 		return m.complete(ctx, req)
-	case "subscriptions/listen":
-		return m.listen(ctx, req)
 	}
 	return m.extension(ctx, req)
 }
@@ -79,7 +77,7 @@ func (m *many) resolve(ctx context.Context, c *mcp.Client, k kind, name string) 
 	o := m.set.gateway.o
 	if server, own, ok := o.split(full); ok {
 		owner := m.set.byName[server]
-		fits := owner != nil && o.exposedName(server, own) == full && (k != tools || owner.has(own))
+		fits := owner != nil && o.exposedName(server, own) == full && (k != tools || owner.Tools.Allows(own))
 		if fits && !mayBeShortened(full) {
 			return route{member: owner, entry: entry{name: own}}, nil
 		}
@@ -133,14 +131,27 @@ func (m *many) ownerOf(ctx context.Context, c *mcp.Client, uri string) (*member,
 			best, length = r.member, n
 		}
 	}
-	if best == nil && (m.view == nil || matchAny(m.view.Resources, uri)) {
+	if best == nil {
 		best = m.only("resources", c, ctx)
+	}
+	if best != nil && m.view != nil && !m.view.hasResource(m.set.gateway.o, best.Name, uri) {
+		best = nil
 	}
 	if best == nil {
 		return nil, mcp.ErrorData(jsonrpc.CodeInvalidParams, "no server has the resource "+uri, map[string]string{"uri": uri})
 	}
 	return best, nil
 }
+
+func (m *many) owner(ctx context.Context, c *mcp.Client, uri string) *member {
+	owner, err := m.ownerOf(ctx, c, uri)
+	if err != nil {
+		return nil
+	}
+	return owner
+}
+
+func (m *many) about() string { return "" }
 
 // only returns the only server that announced capability; nil when it is not one.
 func (m *many) only(capability string, c *mcp.Client, ctx context.Context) *member {
@@ -255,17 +266,19 @@ func (s *single) handle(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 	case "server/discover":
 		return s.discover(ctx, req)
 	case "tools/call":
-		if !s.member.has(req.Name) {
+		if !s.member.Tools.Allows(req.Name) {
 			return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "unknown tool: %s", req.Name)
 		}
 		if err := s.member.checkHeaders(ctx, req, req.Name); err != nil {
 			return mcp.Result{}, err
 		}
-	case "subscriptions/listen":
-		return s.listen(ctx, req)
 	}
 	return s.member.Handler.Handle(ctx, req)
 }
+
+func (s *single) owner(context.Context, *mcp.Client, string) *member { return s.member }
+
+func (s *single) about() string { return s.member.Name }
 
 // list is the same as that of everything, with one server and its own names.
 func (s *single) list(ctx context.Context, req *mcp.Request, k kind) (mcp.Result, error) {

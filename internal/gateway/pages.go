@@ -226,8 +226,11 @@ func (m *many) nameOf(k kind, owner *member, name string) (string, bool) {
 	if k.named() && !m.plain {
 		name = m.set.gateway.o.exposedName(owner.Name, name)
 	}
-	if m.view == nil {
+	switch {
+	case m.view == nil:
 		return name, true
+	case !k.named():
+		return name, m.view.hasResource(m.set.gateway.o, owner.Name, name)
 	}
 	return m.view.shows(k, name)
 }

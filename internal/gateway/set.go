@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path"
 	"reflect"
 	"slices"
-	"strings"
+	"sync"
+	"sync/atomic"
 
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
@@ -29,13 +30,12 @@ type Server struct {
 	Description string
 	Handler     mcp.Handler
 	Isolation   Isolation // Shared when empty
-	// Allow and Deny are globs over the server's own tool names: only what
-	// Allow matches exists, all when it is empty, except what Deny matches.
-	Allow, Deny []string
+	// Tools are those of the server's own tools that exist for clients.
+	Tools config.Filter
 }
 
 // View is a named subset of everything. Its patterns are globs over the names
-// that the whole endpoint has (server__tool), and over URIs for resources.
+// that the whole endpoint has (server__tool), for resources server__uri.
 type View struct {
 	Name        string
 	Title       string
@@ -65,15 +65,41 @@ type set struct {
 	byName  map[string]*member
 	views   []*view // sorted by name
 	scopes  map[string]scope
+
+	users    atomic.Int64  // requests under way, and one while the set is in use
+	replaced chan struct{} // closed when another set is in use
+	drained  chan struct{} // closed when the last request has been answered after that
+	once     sync.Once
+}
+
+func emptySet(g *Gateway) *set {
+	s := &set{
+		gateway: g, byName: make(map[string]*member), scopes: make(map[string]scope),
+		replaced: make(chan struct{}), drained: make(chan struct{}),
+	}
+	s.users.Store(1)
+	return s
+}
+
+// leave ends a use of the set. A user that comes too late to count goes to the
+// next set, and may see the count at zero again.
+func (s *set) leave() {
+	if s.users.Add(-1) == 0 {
+		s.once.Do(func() { close(s.drained) })
+	}
 }
 
 // scope is what one endpoint shows.
 type scope interface {
 	handle(ctx context.Context, req *mcp.Request) (mcp.Result, error)
+	// owner returns the server that a resource is subscribed to at; nil for none.
+	owner(ctx context.Context, c *mcp.Client, uri string) *member
+	// about is the server whose list changes count; empty for all.
+	about() string
 }
 
 func newSet(g *Gateway, servers []Server, views []View) (*set, error) {
-	s := &set{gateway: g, byName: make(map[string]*member), scopes: make(map[string]scope)}
+	s := emptySet(g)
 	old := g.set.Load()
 	for _, server := range servers {
 		if server.Name == "" || s.byName[server.Name] != nil {
@@ -108,23 +134,13 @@ func newSet(g *Gateway, servers []Server, views []View) (*set, error) {
 
 func sameServer(a, b Server) bool {
 	return a.Name == b.Name && a.Isolation == b.Isolation && sameHandler(a.Handler, b.Handler) &&
-		slices.Equal(a.Allow, b.Allow) && slices.Equal(a.Deny, b.Deny)
+		slices.Equal(a.Tools.Allow, b.Tools.Allow) && slices.Equal(a.Tools.Deny, b.Tools.Deny)
 }
 
 // sameHandler compares handlers that can be compared; functions cannot.
 func sameHandler(a, b mcp.Handler) bool {
 	t := reflect.TypeOf(a)
 	return t != nil && t == reflect.TypeOf(b) && t.Comparable() && a == b
-}
-
-func (s *set) scope(name string) (scope, bool) {
-	found, ok := s.scopes[name]
-	return found, ok
-}
-
-// has reports whether the server's tool of that name exists for clients.
-func (s Server) has(tool string) bool {
-	return (len(s.Allow) == 0 || matchAny(s.Allow, tool)) && !matchAny(s.Deny, tool)
 }
 
 // view is a View with its renames turned around.
@@ -135,11 +151,6 @@ type view struct {
 
 func newView(v View) (*view, error) {
 	out := &view{View: v, renamed: make(map[string]string)}
-	for _, pattern := range slices.Concat(v.Tools, v.Prompts) {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, fmt.Errorf("view %s: pattern %q: %w", v.Name, pattern, err)
-		}
-	}
 	for name, was := range v.Rename {
 		if out.renamed[was] != "" {
 			return nil, fmt.Errorf("view %s: %s is renamed twice, to %s and %s", v.Name, was, out.renamed[was], name)
@@ -149,20 +160,16 @@ func newView(v View) (*view, error) {
 	return out, nil
 }
 
-// shows returns the name that the view gives to an entry that everything calls
-// name; false when the view does not have it.
+// shows returns the name that the view gives to a tool or prompt that
+// everything calls name; false when the view does not have it.
 func (v *view) shows(k kind, name string) (string, bool) {
-	patterns := v.patterns(k)
-	if renamed, ok := v.renamed[name]; ok && k.named() {
+	if renamed, ok := v.renamed[name]; ok {
 		return renamed, true
 	}
-	if !matchAny(patterns, name) {
-		return "", false
-	}
-	if _, taken := v.Rename[name]; taken && k.named() {
+	if _, taken := v.Rename[name]; taken {
 		return "", false // something else has this name here
 	}
-	return name, true
+	return name, config.MatchAny(v.patterns(k), name)
 }
 
 // original is the other way round.
@@ -173,30 +180,16 @@ func (v *view) original(k kind, name string) (string, bool) {
 	if _, away := v.renamed[name]; away {
 		return "", false
 	}
-	return name, matchAny(v.patterns(k), name)
+	return name, config.MatchAny(v.patterns(k), name)
 }
 
 func (v *view) patterns(k kind) []string {
-	switch k {
-	case tools:
+	if k == tools {
 		return v.Tools
-	case prompts:
-		return v.Prompts
-	default:
-		return v.Resources
 	}
+	return v.Prompts
 }
 
-// matchAny matches globs in which * also crosses slashes, for names may have them.
-func matchAny(patterns []string, name string) bool {
-	flat := strings.ReplaceAll(name, "/", "\x00")
-	for _, p := range patterns {
-		if p == name {
-			return true
-		}
-		if ok, _ := path.Match(strings.ReplaceAll(p, "/", "\x00"), flat); ok {
-			return true
-		}
-	}
-	return false
+func (v *view) hasResource(o Options, server, uri string) bool {
+	return config.MatchAny(v.Resources, server+o.Separator+uri)
 }

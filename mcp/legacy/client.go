@@ -2,6 +2,7 @@ package legacy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -96,6 +97,24 @@ func (c *Client) Server() mcp.Server { return c.server }
 
 // Revision is the one agreed on.
 func (c *Client) Revision() mcp.Revision { return c.rev }
+
+// Ping asks the server whether it is there (basic/utilities/ping).
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.roundTrip(ctx, "ping", jsonrpc.Object{})
+	var wire *mcp.Error
+	if errors.As(err, &wire) {
+		return nil // it is there, if it does not know the question
+	}
+	return err
+}
+
+// Busy reports whether closing the session would lose something: calls under
+// way or parked.
+func (c *Client) Busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.flights) > 0
+}
 
 func (c *Client) handshake(ctx context.Context) error {
 	info := c.o.Info
