@@ -97,6 +97,9 @@ func (r *run) openStreams(ctx context.Context, n int) ([]net.Conn, error) {
 // openWhile opens sessions and streams one after another, the sessions over one connection.
 func (r *run) openWhile(ctx context.Context, more func() bool) (opened []net.Conn, err error) {
 	c, err := Dial(ctx, r.peer.Target, Legacy, r.until)
+	if err != nil {
+		return nil, err
+	}
 	defer c.Close()
 	for err == nil && more() {
 		var stream net.Conn

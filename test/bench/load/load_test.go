@@ -64,7 +64,7 @@ func TestEveryKindOfLoadIsAnsweredRightly(t *testing.T) {
 					t.Fatal(err)
 				}
 				for name, r := range results {
-					if r.Answered == 0 || r.Wrong+r.Broken > 0 || r.CPU <= 0 || r.P99 < r.P50 {
+					if r.Answered == 0 || r.Wrong+r.Broken > 0 || r.CPU <= 0 || r.Elapsed <= 0 || r.P99 < r.P50 {
 						t.Errorf("peer %s: %+v, want answers, none wrong, and figures", name, r)
 					}
 				}

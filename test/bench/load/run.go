@@ -31,7 +31,7 @@ type Peer struct {
 	PID    int    `json:"pid"` // whose processor time is read
 }
 
-// Plan is one measurement. The peers take turns: each gets Slices windows, one after another's, so that what else the machine
+// Plan is one measurement. The peers take turns: each gets Slices windows, one after another, so that what else the machine
 // does falls on all of them alike.
 type Plan struct {
 	Peers    []Peer        `json:"peers"`
@@ -39,9 +39,8 @@ type Plan struct {
 	Revision string        `json:"revision"`
 	Conns    int           `json:"conns"`
 	Tools    int           `json:"tools"`  // that a list must have
-	Warm     time.Duration `json:"warm"`   // load before a peer's first window
-	Lead     time.Duration `json:"lead"`   // load before each later one
-	Window   time.Duration `json:"window"` // in all its slices together
+	Warm     time.Duration `json:"warm"`   // load on each peer before the first window
+	Window   time.Duration `json:"window"` // of each peer, in all its slices together
 	Slices   int           `json:"slices"`
 	Held     []int         `json:"held"`   // numbers of streams to hold through the first peer; then Kind does not count
 	Settle   time.Duration `json:"settle"` // rest before the memory of held streams is read
@@ -49,12 +48,12 @@ type Plan struct {
 
 // Result is what a measurement found of one peer.
 type Result struct {
-	Answered int64         `json:"answered"` // in the windows, right in every respect
+	Answered int64         `json:"answered"` // begun in the windows, right in every respect
 	Wrong    int64         `json:"wrong"`    // in all, outside the windows too
 	Broken   int64         `json:"broken"`   // connections that failed in mid-turn, in all
 	Samples  []string      `json:"samples"`  // of what was wrong or broken, at most maxSamples
-	Elapsed  time.Duration `json:"elapsed"`  // the windows as they were
-	CPU      time.Duration `json:"cpu"`      // of PID's process tree in the windows
+	Elapsed  time.Duration `json:"elapsed"`  // from the windows' beginnings to the last answers to what began in them
+	CPU      time.Duration `json:"cpu"`      // of PID's process tree in that time
 	P50      time.Duration `json:"p50"`
 	P99      time.Duration `json:"p99"`
 	Held     []Held        `json:"held"`
@@ -68,24 +67,18 @@ const (
 	grace = 15 * time.Second
 )
 
-// The phases of a window.
-const (
-	warming int32 = iota
-	measuring
-	finished
-)
-
 // run is the measurement of one peer.
 type run struct {
 	plan    Plan
 	peer    Peer
 	until   time.Time
 	clients []*Client
-	phase   atomic.Int32
+	over    atomic.Bool // the window: loops begin no more turns
 
-	mu     sync.Mutex // guards result and turns
+	turns []time.Duration
+
+	mu     sync.Mutex // guards result's faults while loops run; the rest is written between loops
 	result Result
-	turns  []time.Duration
 }
 
 // Run makes the measurement and returns the results by the peers' names. Its error is that it could not be made; wrong answers are
@@ -96,7 +89,7 @@ func Run(ctx context.Context, plan Plan) (map[string]Result, error) {
 		return map[string]Result{plan.Peers[0].Name: result}, err
 	}
 	plan.Slices = max(1, plan.Slices)
-	whole := time.Duration(len(plan.Peers)) * (plan.Warm + time.Duration(plan.Slices)*plan.Lead + plan.Window)
+	whole := time.Duration(len(plan.Peers)) * (plan.Warm + plan.Window)
 	var runs []*run
 	defer func() {
 		for _, r := range runs {
@@ -110,10 +103,15 @@ func Run(ctx context.Context, plan Plan) (map[string]Result, error) {
 			return nil, fmt.Errorf("%s: %w", peer.Name, err)
 		}
 	}
+	for _, r := range runs {
+		if _, err := r.load(ctx, plan.Warm); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.peer.Name, err)
+		}
+	}
 	for slice := range plan.Slices {
 		for i := range runs {
 			r := runs[(i+slice)%len(runs)]
-			if err := r.slice(ctx, slice == 0); err != nil {
+			if err := r.slice(ctx); err != nil {
 				return nil, fmt.Errorf("%s: %w", r.peer.Name, err)
 			}
 		}
@@ -146,21 +144,38 @@ func (r *run) close() {
 	}
 }
 
-// slice runs all loops through one window.
-func (r *run) slice(ctx context.Context, first bool) error {
-	lead := r.plan.Lead
-	if first {
-		lead = r.plan.Warm
+// slice measures one window. It ends when everything that began in it is answered, so that each turn is measured whole: a slow
+// peer gets no fewer of its costs counted than a fast one.
+func (r *run) slice(ctx context.Context) error {
+	before, err := proc.CPU(r.peer.PID)
+	if err != nil {
+		return err
 	}
-	r.phase.Store(warming)
+	start := time.Now()
+	turns, err := r.load(ctx, r.plan.Window/time.Duration(r.plan.Slices))
+	if err != nil {
+		return err
+	}
+	r.result.Elapsed += time.Since(start)
+	after, err := proc.CPU(r.peer.PID)
+	r.result.CPU += after - before
+	r.result.Answered += int64(len(turns))
+	r.turns = append(r.turns, turns...)
+	return err
+}
+
+// load runs all loops for d and until their last turns are over, and returns how long each turn took that was answered rightly.
+func (r *run) load(ctx context.Context, d time.Duration) ([]time.Duration, error) {
+	r.over.Store(false)
+	turns := make([][]time.Duration, len(r.clients))
 	var loops sync.WaitGroup
 	for i, c := range r.clients {
-		loops.Go(func() { r.loop(ctx, i, c) })
+		loops.Go(func() { turns[i] = r.loop(ctx, i, c) })
 	}
-	err := r.window(ctx, lead)
-	r.phase.Store(finished)
+	err := wait(ctx, d)
+	r.over.Store(true)
 	loops.Wait()
-	return err
+	return slices.Concat(turns...), err
 }
 
 // finish ends the sessions and returns what was found.
@@ -170,30 +185,6 @@ func (r *run) finish() Result {
 	}
 	r.result.P50, r.result.P99 = quantile(r.turns, 0.50), quantile(r.turns, 0.99)
 	return r.result
-}
-
-// window waits through the lead, then reads clock and processor time at both ends of the window.
-func (r *run) window(ctx context.Context, lead time.Duration) error {
-	if err := wait(ctx, lead); err != nil {
-		return err
-	}
-	before, err := proc.CPU(r.peer.PID)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	r.phase.Store(measuring)
-	if err := wait(ctx, r.plan.Window/time.Duration(r.plan.Slices)); err != nil {
-		return err
-	}
-	r.phase.Store(finished)
-	elapsed := time.Since(start)
-	after, err := proc.CPU(r.peer.PID)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.result.Elapsed += elapsed
-	r.result.CPU += after - before
-	return err
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -207,29 +198,25 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// loop makes turns until the window is over. A turn counts when it ends in the window: what began before it stands for what ends
-// after it.
-func (r *run) loop(ctx context.Context, n int, c *Client) {
-	var turns []time.Duration
-	for faults := 0; faults < maxFaults && r.phase.Load() != finished; {
+// loop makes turns, at least one, until the window is over.
+func (r *run) loop(ctx context.Context, n int, c *Client) (turns []time.Duration) {
+	for faults := 0; faults < maxFaults; {
 		begin := time.Now()
 		err := r.turn(c, n)
 		if err == nil {
-			if r.phase.Load() == measuring {
-				turns = append(turns, time.Since(begin))
-			}
-			continue
+			turns = append(turns, time.Since(begin))
+		} else {
+			faults++
+			r.note(err)
 		}
-		faults++
-		r.note(err)
-		if !errors.Is(err, ErrWrong) && r.reopen(ctx, c) != nil {
+		if err != nil && !errors.Is(err, ErrWrong) && r.reopen(ctx, c) != nil {
+			break
+		}
+		if r.over.Load() {
 			break
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.turns = append(r.turns, turns...)
-	r.result.Answered += int64(len(turns))
+	return turns
 }
 
 func (r *run) turn(c *Client, n int) error {
