@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dragoman-mcp/dragoman/internal/config/pattern"
 	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 )
 
@@ -36,7 +37,7 @@ func (c *checker) view(v View) {
 
 // shows tells whether the view can have a tool or prompt that it shows under this name.
 func (c *checker) shows(v View, name string) bool {
-	return v.Rename[name] != "" || (matchAny(v.Tools, name) || matchAny(v.Prompts, name)) && !v.renames(name)
+	return v.Rename[name] != "" || (pattern.Match(v.Tools, name) || pattern.Match(v.Prompts, name)) && !slices.Contains(slices.Collect(maps.Values(v.Rename)), name)
 }
 
 // entries checks that each entry can match something: that its server exists.
@@ -62,7 +63,7 @@ func (c *checker) entry(path, entry string) {
 		return
 	}
 	servers := slices.Sorted(maps.Keys(c.Servers))
-	if slices.ContainsFunc(servers, func(s string) bool { return match(server, s) }) {
+	if slices.ContainsFunc(servers, func(s string) bool { return pattern.Match([]string{server}, s) }) {
 		return
 	}
 	remedy := "the servers are " + strings.Join(servers, ", ")

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/config/pattern"
 )
 
 // Server is one MCP server: how it is reached, who shares it, and what of it is shown. Exactly one of command, url, urls
@@ -86,7 +88,7 @@ func (s Server) Replicas() []Replica {
 
 // Repeatable tells whether the operator vouched that calling the tool twice does no harm. The name is the server's own.
 func (s Server) Repeatable(tool string) bool {
-	return matchAny(s.ReadOnly, tool) || matchAny(s.Idempotent, tool)
+	return pattern.Match(s.ReadOnly, tool) || pattern.Match(s.Idempotent, tool)
 }
 
 // Replica is one address of a server that has several.
@@ -108,10 +110,10 @@ type Filter struct {
 
 // Allows tells whether a tool passes: not denied, and allowed by name or because allow is empty.
 func (f Filter) Allows(tool string) bool {
-	if matchAny(f.Deny, tool) {
+	if pattern.Match(f.Deny, tool) {
 		return false
 	}
-	return len(f.Allow) == 0 || matchAny(f.Allow, tool)
+	return len(f.Allow) == 0 || pattern.Match(f.Allow, tool)
 }
 
 // Upkeep is how a server is kept reachable: waits, bounds, retries, health, restarts.

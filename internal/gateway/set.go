@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/config/pattern"
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
@@ -169,7 +170,7 @@ func (v *view) shows(k kind, name string) (string, bool) {
 	if _, taken := v.Rename[name]; taken {
 		return "", false // something else has this name here
 	}
-	return name, config.MatchAny(v.patterns(k), name)
+	return name, pattern.Match(v.patterns(k), name)
 }
 
 // original is the other way round.
@@ -180,7 +181,7 @@ func (v *view) original(k kind, name string) (string, bool) {
 	if _, away := v.renamed[name]; away {
 		return "", false
 	}
-	return name, config.MatchAny(v.patterns(k), name)
+	return name, pattern.Match(v.patterns(k), name)
 }
 
 func (v *view) patterns(k kind) []string {
@@ -191,5 +192,5 @@ func (v *view) patterns(k kind) []string {
 }
 
 func (v *view) hasResource(o Options, server, uri string) bool {
-	return config.MatchAny(v.Resources, server+o.Separator+uri)
+	return pattern.Match(v.Resources, server+o.Separator+uri)
 }

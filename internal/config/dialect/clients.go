@@ -48,7 +48,7 @@ func (b *builder) url() string {
 }
 
 // Standard translates an entry of mcpServers, and of servers in VS Code's mcp.json: command, args, env, envFile, cwd, url,
-// serverUrl, httpUrl, headers, type, disabled, enabled, and the tool filters of Gemini CLI and Kiro.
+// serverUrl, httpUrl, headers, type, disabled, enabled, and the tool filters of Gemini CLI, Kiro and Copilot CLI.
 func Standard(entry *yaml.Node, ctx Context) Entry {
 	b := newBuilder(entry, ctx)
 	if b.same("command", "command") != nil {
@@ -66,12 +66,16 @@ func Standard(entry *yaml.Node, ctx Context) Entry {
 	b.disabled()
 	b.same("description", "description")
 	b.timeout("timeout", ctx.TimeoutUnit, "timeout")
-	b.filter("includeTools", "excludeTools", "disabledTools")
+	b.timeout("timeout", "ms", "toolTimeoutMs", "requestTimeoutMs")
+	if n := b.in["tools"]; n != nil && len(n.Content) == 1 && n.Content[0].Value == "*" {
+		delete(b.in, "tools") // all of them
+	}
+	b.filter([]string{"includeTools", "tools"}, "excludeTools", "disabledTools")
 	return b.finish()
 }
 
 // filter reads lists of tools to show and to hide.
-func (b *builder) filter(allow string, deny ...string) {
+func (b *builder) filter(allow []string, deny ...string) {
 	filter := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	add := func(key string, n *yaml.Node) {
 		if n != nil && n.Kind == yaml.SequenceNode && len(n.Content) > 0 {
@@ -79,7 +83,7 @@ func (b *builder) filter(allow string, deny ...string) {
 			filter.Content = append(filter.Content, textNode(key, n), b.copy(n, 0))
 		}
 	}
-	add("allow", b.take(allow))
+	add("allow", b.take(allow...))
 	add("deny", b.take(deny...))
 	if len(filter.Content) > 0 {
 		b.set("tools", filter)
@@ -104,7 +108,7 @@ func Codex(entry *yaml.Node, ctx Context) Entry {
 	}
 	b.disabled()
 	b.timeout("timeout", "s", "tool_timeout_sec")
-	b.filter("enabled_tools", "disabled_tools")
+	b.filter([]string{"enabled_tools"}, "disabled_tools")
 	return b.finish()
 }
 

@@ -75,9 +75,9 @@ func (b *builder) take(keys ...string) *yaml.Node {
 	return found
 }
 
-// set adds one of our keys.
+// set adds one of our keys, unless it is there already.
 func (b *builder) set(key string, value *yaml.Node) {
-	if value == nil {
+	if value == nil || has(b.out.Node, key) {
 		return
 	}
 	name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key, Line: value.Line, Column: value.Column}

@@ -45,14 +45,15 @@ func (b *builder) reference(ref, name string) string {
 		return "${" + variable + "}"
 	}
 	switch name {
-	case "workspaceFolder", "workspaceRoot", "cwd":
-		if b.Folder != "" {
-			return Escape(b.Folder)
+	case "workspaceFolder", "workspaceRoot", "workspaceFolderBasename":
+		if b.Folder == "" {
+			b.remark("the client means the folder that is open by " + ref + "; put a path in its place")
+			return ref
 		}
-	case "workspaceFolderBasename":
-		if b.Folder != "" {
+		if name == "workspaceFolderBasename" {
 			return Escape(filepath.Base(b.Folder))
 		}
+		return Escape(b.Folder)
 	case "userHome":
 		if b.Home != "" {
 			return Escape(b.Home)

@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxDocument is the most bytes of a document that Parse reads. A configuration of 10,000 servers has about 2 MiB.
-const maxDocument = 8 << 20
+// maxDocument is the most bytes of a document that Parse reads. Some clients keep their servers beside years of history.
+const maxDocument = 32 << 20
 
 // Parse reads one document: JSON (with comments and trailing commas) when the file's name ends in .json or .jsonc or the
 // text begins with a brace and is JSON, and YAML otherwise. An empty document gives a nil node.

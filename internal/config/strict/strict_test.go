@@ -160,7 +160,7 @@ func TestADocumentOfAliasesHasAnEnd(t *testing.T) {
 }
 
 func TestATooLargeDocumentIsRefused(t *testing.T) {
-	_, err := strict.Parse("f.yaml", []byte("text: "+strings.Repeat("x", 9<<20)))
+	_, err := strict.Parse("f.yaml", []byte("text: "+strings.Repeat("x", 33<<20)))
 	if err == nil || !strings.Contains(err.Error(), "the most that is read is") {
 		t.Errorf("got %v", err)
 	}

@@ -24,7 +24,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f Field, at spot) {
 	if !ok || !d.kindFits(n, v, f, at) {
 		return
 	}
-	if f.Path {
+	if f.Path && !(d.Verbatim && strings.HasPrefix(text, "${")) {
 		text = d.Resolve(text)
 	}
 	if p := setText(v, f, text, false); p.what != "" {
