@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -121,6 +122,10 @@ func TestParseRefuses(t *testing.T) {
 		{"a number without digits after the point", `{"a":1.}`, parse, 7, "digit", ""},
 		{"a comma before the end", `{"a":1,}`, parse, 7, "member name", ""},
 		{"a member without colon", `{"a" 1}`, parse, 5, "colon", ""},
+		{"a name without end", `{"a`, parse, 3, "closing quote", ""},
+		{"a name that is no string in a recorded object", request(`1:2`), parse, 47, "member name", "1"},
+		{"bytes that are no value in an error", `{"id":1,"error":{"code":x}}`, parse, 24, "value", "1"},
+		{"params without end", `{"id":1,"params":{"a":1`, parse, 23, "ends", "1"},
 		{"a comment", `{/**/"a":1}`, parse, 1, "member name", ""},
 
 		{"no version", `{"id":1,"method":"m"}`, invalid, 0, "jsonrpc", "1"},
@@ -258,6 +263,24 @@ func object(names []string) string {
 func accepted(raw string) bool {
 	_, err := jsonrpc.ParseObject([]byte(raw), jsonrpc.Limits{})
 	return err == nil
+}
+
+// The two names have the same fingerprint (keys.go): what differs in the first eight bytes is made up for in the last.
+func TestDifferentNamesWithOneFingerprintAreDifferent(t *testing.T) {
+	if in := `{"aaaabbbbcccccccc":1,"aaaAbbbbbccccccc":2}`; !accepted(in) {
+		t.Errorf("ParseObject(%s): got refused, want accepted", in)
+	}
+	if in := `{"aaaabbbbcccccccc":1,"aaaAbbbbbccccccc":2,"aaaabbbbcccccccc":3}`; accepted(in) {
+		t.Errorf("ParseObject(%s): got accepted, want refused", in)
+	}
+}
+
+func TestALongNameIsCutInTheErrorThatTellsOfIt(t *testing.T) {
+	name := strings.Repeat("é", 100_000)
+	_, err := jsonrpc.ParseObject([]byte(`{"`+name+`":1,"`+name+`":2}`), jsonrpc.Limits{})
+	if err == nil || len(err.Error()) > 300 || !utf8.ValidString(err.Error()) {
+		t.Errorf("ParseObject with a name of 200,000 bytes twice: got error %.400v, want one of at most 300 bytes", err)
+	}
 }
 
 // A quadratic search takes minutes here; the bound leaves a hundred times what the scan needs.

@@ -25,6 +25,17 @@ func TestEveryByteIsJudgedAlikeAtEveryOffset(t *testing.T) {
 	}
 }
 
+func TestStringsOfAnyLengthWithoutEndAreRefused(t *testing.T) {
+	for n := range 300 {
+		for _, in := range []string{`{"a":"` + strings.Repeat("x", n), `{"` + strings.Repeat("x", n), `{"a":"é` + strings.Repeat("é", n)} {
+			text := []byte(in)
+			if _, err := jsonrpc.ParseObject(text[:len(text):len(text)], jsonrpc.Limits{}); err == nil {
+				t.Errorf("ParseObject(%s): got accepted, want refused", in)
+			}
+		}
+	}
+}
+
 // The bytes are the bounds of all ranges in the table of RFC 3629 §4, and their neighbours.
 func TestUTF8IsJudgedAsTheStandardLibraryDoes(t *testing.T) {
 	bounds := []byte{'a', '"', 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xff}
