@@ -1,0 +1,102 @@
+package supervisor
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// What the black box tests need of the inside.
+var (
+	Environ   = environ
+	Resolve   = resolve
+	ReadLines = readLines
+	OpenLog   = openLog
+)
+
+const MaxStderrLine = maxStderrLine
+
+// WriteLog writes one line of a log file.
+func WriteLog(l *logFile, line string) error { return l.write(time.Unix(0, 0), 7, line) }
+
+// CloseLog closes it.
+func CloseLog(l *logFile) { l.close() }
+
+// FakeRun is what a fake command does: it fails to start with Err, or exits with Code after Uptime, or lives until it is
+// ended when Uptime is 0.
+type FakeRun struct {
+	Err    error
+	Uptime time.Duration
+	Code   int
+	Stderr string
+	Deaf   bool // it only ends by orderKill
+}
+
+// Fake starts no processes: run says what the n-th command does, counted from 0. It is for tests in a synctest bubble.
+type Fake struct {
+	Run func(n int) FakeRun
+	At  []time.Time // of each start
+}
+
+// NewFake makes a supervisor over f.
+func NewFake(f *Fake) *Supervisor {
+	s, err := newSupervisor(Options{Log: slog.New(slog.DiscardHandler)}, f)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func (f *Fake) spawn(ctx context.Context, _ launch) (*task, error) {
+	run := f.Run(len(f.At))
+	f.At = append(f.At, time.Now())
+	if run.Err != nil {
+		return nil, run.Err
+	}
+	t := newTask()
+	t.pid = 1000 + len(f.At)
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	errR, errW := io.Pipe()
+	t.stdin, t.stdout, t.stderr = inW, outR, errR
+	kill := make(chan struct{}, 8)
+	closed := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, inR)
+		close(closed)
+	}()
+	t.order = func(o order) {
+		if o == orderKill {
+			kill <- struct{}{}
+		}
+	}
+	go func() {
+		_, _ = io.WriteString(errW, run.Stderr)
+		var after <-chan time.Time
+		if run.Uptime > 0 {
+			after = time.After(run.Uptime)
+		}
+		ended := closed
+		if run.Deaf {
+			ended = nil
+		}
+		select {
+		case <-after:
+			t.end = outcome{code: run.Code}
+		case <-kill:
+			t.end = outcome{code: -1, signal: "killed"}
+		case <-ended:
+			t.end = outcome{}
+		}
+		_ = inR.Close()
+		_ = outW.Close()
+		_ = errW.Close()
+		close(t.exited)
+		close(t.gone)
+	}()
+	return t, nil
+}
+
+func (f *Fake) census() (table, error) { return table{}, nil }
+func (f *Fake) close()                 {}

@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package supervisor_test
+
+// forbidMarks has nothing to do: there are no marks.
+func forbidMarks() {}

@@ -1,0 +1,155 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// killWait is how long anything takes at most to be gone after SIGKILL; what is still there waits in the kernel for a
+// device, and is given up on.
+const killWait = 5 * time.Second
+
+// drainTime is how long the owner may read what a process wrote before it ended.
+const drainTime = 2 * time.Second
+
+// Options are what all children share. The zero value works.
+type Options struct {
+	// Log gets starts, exits and state changes, and the children's standard error; nil discards them.
+	Log *slog.Logger
+	// Environ is the gateway's environment as NAME=value; children inherit the few variables that environ.go names. When
+	// empty they inherit nothing, not even a PATH.
+	Environ []string
+	// LogDir gets NAME.log with what the children of that name write to standard error; empty means no files.
+	LogDir string
+	// LogBytes is when a log file is full and is renamed to NAME.log.1; default 10 MiB.
+	LogBytes int64
+	// LogFiles is how many renamed log files are kept per server; default 1.
+	LogFiles int
+	// PIDDir gets NAME.pid, with one process id per line; empty means none.
+	PIDDir string
+	// Direct starts children without the guard, with the lesser promise of other systems (see the package comment). It is
+	// for programs that cannot call ShimMain first.
+	Direct bool
+}
+
+// Supervisor starts children and ends them. Close ends all of them and waits.
+type Supervisor struct {
+	log     *slog.Logger
+	environ []string
+	spawner spawner
+	traces  *traces
+
+	mu       sync.Mutex // guards the rest
+	children []*Child
+	closed   bool
+}
+
+// New makes the directories for logs and pid files. Nothing is started before a Child is asked for a process.
+func New(opts Options) (*Supervisor, error) {
+	var s spawner = &direct{}
+	if !opts.Direct {
+		s = newSpawner()
+	}
+	return newSupervisor(opts, s)
+}
+
+func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
+	for _, dir := range []string{opts.LogDir, opts.PIDDir} {
+		if dir == "" {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make directory for children's files: %w", err)
+		}
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.LogBytes <= 0 {
+		opts.LogBytes = 10 << 20
+	}
+	if opts.LogFiles <= 0 {
+		opts.LogFiles = 1
+	}
+	return &Supervisor{
+		log:     opts.Log,
+		environ: slices.Clone(opts.Environ),
+		spawner: s,
+		traces: &traces{logDir: opts.LogDir, pidDir: opts.PIDDir, logBytes: opts.LogBytes, logFiles: opts.LogFiles,
+			logs: map[string]*logFile{}, pids: map[string][]int{}},
+	}, nil
+}
+
+// Add makes a child that is not started yet. The caller closes it, or the supervisor does in Close. A wrong spec is
+// reported with all its faults; whether the command exists is only known at its start.
+func (s *Supervisor) Add(spec Spec) (*Child, error) {
+	if err := spec.validate(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	file, err := s.traces.acquire(spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	c := &Child{
+		spec:    spec.complete(),
+		sup:     s,
+		log:     s.log.With("server", spec.Name),
+		file:    file,
+		quit:    make(chan struct{}),
+		changed: make(chan struct{}),
+	}
+	s.children = append(s.children, c)
+	return c, nil
+}
+
+// Close stops all children in parallel, each as Stop does, and waits until all that they started is gone.
+func (s *Supervisor) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	children := slices.Clone(s.children)
+	s.mu.Unlock()
+	errs := make([]error, len(children))
+	var wg sync.WaitGroup
+	for i, c := range children {
+		wg.Go(func() { errs[i] = c.Close() })
+	}
+	wg.Wait()
+	s.spawner.close()
+	return errors.Join(errs...)
+}
+
+// remove forgets a closed child.
+func (s *Supervisor) remove(c *Child) {
+	s.mu.Lock()
+	s.children = slices.DeleteFunc(s.children, func(other *Child) bool { return other == c })
+	s.mu.Unlock()
+	s.traces.release(c.spec.Name)
+}
+
+// launch resolves a spec against the environment that its child will have.
+func (s *Supervisor) launch(spec *Spec) (launch, error) {
+	env := environ(s.environ, spec.Env)
+	path, err := resolve(spec.Command[0], spec.Dir, env)
+	if err != nil {
+		return launch{}, err
+	}
+	dir, err := filepath.Abs(spec.Dir)
+	if err != nil {
+		return launch{}, fmt.Errorf("find directory: %w", err)
+	}
+	if spec.Env["PWD"] == "" {
+		env = append(env, "PWD="+dir) // programs that trust it must not see the gateway's
+	}
+	return launch{path: path, argv: spec.Command, env: env, dir: dir}, nil
+}
