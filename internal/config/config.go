@@ -62,7 +62,8 @@ type Config struct {
 	Shutdown Shutdown `yaml:"shutdown"`
 
 	// Origins tells for each value that is set where it came from: "dragoman.yaml:3:9", "environment MCP_LOG_LEVEL"
-	// or "default". Keys are paths like "log.level" and "servers.files.command".
+	// or "default". Keys are paths like "log.level" and "servers.files.command". Who changes a value because of a flag
+	// notes "flag --listen" here, and then asks Validate.
 	Origins map[string]string `yaml:"-"`
 	// Warnings are remarks about a configuration that works: a name that was changed to fit, a setting without effect.
 	Warnings []string `yaml:"-"`

@@ -31,6 +31,9 @@ func foreign(file string, root *yaml.Node, env func(string) (string, bool)) (*ya
 	}
 	for i := 0; out != servers && i+1 < len(servers.Content); i += 2 {
 		key, body := *servers.Content[i], servers.Content[i+1]
+		if body.Kind == yaml.AliasNode {
+			body = body.Alias
+		}
 		if name := dialect.Name(key.Value, defaultSeparator); name != key.Value {
 			remarks = append(remarks, fmt.Sprintf("%s: server %q is called %q here",
 				strict.Place{File: file, Line: key.Line, Column: key.Column}, key.Value, name))

@@ -110,6 +110,9 @@ func (c *Config) Fault(path, problem, remedy string) strict.Fault {
 
 // place is where the value at path was written, or else the nearest thing around it.
 func (c *Config) place(path string) strict.Place {
+	if origin := c.Origins[path]; strings.HasPrefix(origin, "flag ") {
+		return strict.Place{File: origin}
+	}
 	for {
 		if p, ok := c.places[path]; ok {
 			return p

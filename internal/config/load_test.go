@@ -234,10 +234,10 @@ func TestClientsFilesWorkAsTheyAre(t *testing.T) {
 
 func TestAFlagIsCheckedWithTheRest(t *testing.T) {
 	cfg := parse(t, "log: {level: warn}")
-	cfg.Listen = "0.0.0.0:8000"
+	cfg.Listen, cfg.Origins["listen"] = "0.0.0.0:8000", "flag --listen"
 	err := cfg.Validate()
 	var faults strict.Faults
-	if !errors.As(err, &faults) || len(faults) != 1 || !strings.Contains(err.Error(), "nobody has to show who they are") {
+	if !errors.As(err, &faults) || len(faults) != 1 || !strings.HasPrefix(err.Error(), "flag --listen: listen: 0.0.0.0:8000 can be reached") {
 		t.Errorf("got %v", err)
 	}
 	cfg.Auth.Tokens = []config.Token{{Name: "a", Token: "0123456789abcdef"}}

@@ -130,6 +130,9 @@ func (r *reader) entries(n *yaml.Node) {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, body := n.Content[i], n.Content[i+1]
+		if body.Kind == yaml.AliasNode {
+			body = body.Alias
+		}
 		// Newer OpenCode keeps servers one level deeper, beside settings.
 		if r.file.Key == "mcp" && key.Value == "servers" && member(body, "type") == nil && member(body, "command") == nil {
 			r.entries(body)

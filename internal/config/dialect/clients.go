@@ -80,7 +80,7 @@ func (b *builder) filter(allow []string, deny ...string) {
 	add := func(key string, n *yaml.Node) {
 		if n != nil && n.Kind == yaml.SequenceNode && len(n.Content) > 0 {
 			filter.Line, filter.Column = n.Line, n.Column
-			filter.Content = append(filter.Content, textNode(key, n), b.copy(n, 0))
+			filter.Content = append(filter.Content, textNode(key, n), b.copy(n))
 		}
 	}
 	add("allow", b.take(allow...))
@@ -116,7 +116,7 @@ func Codex(entry *yaml.Node, ctx Context) Entry {
 func (b *builder) environment(values, names string) {
 	env := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	if n := b.take(values); n != nil {
-		env = b.copy(n, 0)
+		env = b.copy(n)
 	}
 	if n := b.take(names); n != nil && env.Kind == yaml.MappingNode {
 		env.Line, env.Column = n.Line, n.Column
@@ -144,7 +144,7 @@ func has(mapping *yaml.Node, key string) bool {
 func (b *builder) codexHeaders() {
 	headers := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	if n := b.take("http_headers", "headers"); n != nil {
-		headers = b.copy(n, 0)
+		headers = b.copy(n)
 	}
 	if n := b.take("env_http_headers"); n != nil {
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -189,7 +189,7 @@ func Zed(entry *yaml.Node, ctx Context) Entry {
 
 // OpenCode translates an entry of mcp: command is a list, env is called environment, references are {env:NAME}.
 func OpenCode(entry *yaml.Node, ctx Context) Entry {
-	ctx.Literal = true
+	ctx.Literal, ctx.Braces = true, true
 	b := newBuilder(entry, ctx)
 	b.take("type")
 	if b.same("command", "command") != nil {
@@ -201,19 +201,7 @@ func OpenCode(entry *yaml.Node, ctx Context) Entry {
 	}
 	b.timeout("list_timeout", "ms", "timeout")
 	b.disabled()
-	openCodeReferences(b.out.Node)
 	return b.finish()
-}
-
-func openCodeReferences(n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode {
-		n.Value = openCode.ReplaceAllStringFunc(n.Value, func(ref string) string {
-			return "${" + ref[1:]
-		})
-	}
-	for _, item := range n.Content {
-		openCodeReferences(item)
-	}
 }
 
 // Goose translates an entry of extensions: cmd, envs, env_keys, uri, timeout in seconds. Its own builtins cannot be taken

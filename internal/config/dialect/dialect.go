@@ -18,6 +18,8 @@ type Context struct {
 	Literal bool
 	// BareDollar is set for clients that also write $NAME.
 	BareDollar bool
+	// Braces is set for clients that write {env:NAME} and {file:path}.
+	Braces bool
 	// TimeoutUnit is what a bare number in timeout counts: "s" or "ms". When empty, timeout is ignored.
 	TimeoutUnit string
 }
@@ -50,14 +52,16 @@ type builder struct {
 	keys []string // of in, in the order of the file
 	used map[string]bool
 	out  Entry
+
+	copies map[*yaml.Node]*yaml.Node // by original
 }
 
 func newBuilder(entry *yaml.Node, ctx Context) *builder {
-	b := &builder{Context: ctx, in: map[string]*yaml.Node{}, used: map[string]bool{}}
+	b := &builder{Context: ctx, in: map[string]*yaml.Node{}, used: map[string]bool{}, copies: map[*yaml.Node]*yaml.Node{}}
 	b.out.Node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: entry.Line, Column: entry.Column}
 	for i := 0; i+1 < len(entry.Content); i += 2 {
 		key := entry.Content[i].Value
-		b.in[key] = entry.Content[i+1]
+		b.in[key] = resolve(entry.Content[i+1])
 		b.keys = append(b.keys, key)
 	}
 	return b
@@ -97,7 +101,7 @@ func textNode(value string, at *yaml.Node) *yaml.Node {
 func (b *builder) same(key string, from ...string) *yaml.Node {
 	n := b.take(from...)
 	if n != nil {
-		b.set(key, b.copy(n, 0))
+		b.set(key, b.copy(n))
 	}
 	return n
 }
@@ -105,32 +109,38 @@ func (b *builder) same(key string, from ...string) *yaml.Node {
 // nonEmpty is same for lists and mappings that clients write even when there is nothing in them.
 func (b *builder) nonEmpty(key string, from ...string) {
 	if n := b.take(from...); n != nil && (n.Kind == yaml.ScalarNode || len(n.Content) > 0) {
-		b.set(key, b.copy(n, 0))
+		b.set(key, b.copy(n))
 	}
 }
 
-// maxCopyDepth bounds copy: an entry of a client is at most this deep, and an alias inside itself has an end.
-const maxCopyDepth = 16
-
-func (b *builder) copy(n *yaml.Node, depth int) *yaml.Node {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
+// copy copies a value with its references translated. Each node is copied once, so that aliases cannot make a short file
+// long; an alias inside itself stays one, and the decoder bounds it.
+func (b *builder) copy(n *yaml.Node) *yaml.Node {
+	n = resolve(n)
+	if c := b.copies[n]; c != nil {
+		return &yaml.Node{Kind: yaml.AliasNode, Alias: c, Line: n.Line, Column: n.Column}
 	}
 	c := &yaml.Node{Kind: n.Kind, Tag: n.Tag, Value: n.Value, Style: n.Style, Line: n.Line, Column: n.Column}
+	b.copies[n] = c
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
 		c.Value = b.references(n.Value)
-	}
-	if depth == maxCopyDepth {
-		return c
 	}
 	for i, item := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 0 {
 			c.Content = append(c.Content, item) // a name, not a value
 			continue
 		}
-		c.Content = append(c.Content, b.copy(item, depth+1))
+		c.Content = append(c.Content, b.copy(item))
 	}
 	return c
+}
+
+// resolve gives the node that an alias stands for.
+func resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
 }
 
 // isTrue tells whether a value is plainly true or false; anything else is neither.
@@ -146,7 +156,7 @@ func (b *builder) disabled() {
 	off, on := b.take("disabled"), b.take("enabled")
 	switch {
 	case isTrue(off):
-		b.set("disabled", b.copy(off, 0))
+		b.set("disabled", b.copy(off))
 	case isFalse(on):
 		b.set("disabled", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: "true", Line: on.Line, Column: on.Column})
 	}

@@ -11,16 +11,19 @@ import (
 var (
 	braced     = regexp.MustCompile(`\$\$|\$\{[^}]*\}`)
 	bareDollar = regexp.MustCompile(`\$\$|\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*`)
-	openCode   = regexp.MustCompile(`\{(env|file):([^}]*)\}`)
+	braces     = regexp.MustCompile(`\{(?:env|file):[^}]*\}`)
 )
 
 // references turns what the client expands in a text into our references, and escapes what only we would expand.
 func (b *builder) references(text string) string {
-	if !strings.ContainsRune(text, '$') {
-		return text
+	if b.Literal {
+		text = Escape(text)
+	}
+	if b.Braces {
+		text = braces.ReplaceAllStringFunc(text, func(ref string) string { return "$" + ref })
 	}
 	if b.Literal {
-		return Escape(text)
+		return text
 	}
 	pattern := braced
 	if b.BareDollar {
