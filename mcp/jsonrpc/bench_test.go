@@ -88,6 +88,45 @@ type envelope struct {
 	Error   json.RawMessage `json:"error"`
 }
 
+// What a gateway does to each call after Parse: another id and name, the rest verbatim.
+func BenchmarkForward(b *testing.B) {
+	for name, data := range samples() {
+		m, err := jsonrpc.Parse(data, jsonrpc.Limits{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			var dst []byte
+			for b.Loop() {
+				m.ID = jsonrpc.NumberID(1 << 40)
+				out := m
+				out.Params = m.Params.With(jsonrpc.Edit{Name: "name", Value: []byte(`"search"`)})
+				dst = out.Append(dst[:0])
+			}
+		})
+	}
+}
+
+// What a catalog does with a list: the members of every tool.
+func BenchmarkSplit(b *testing.B) {
+	data := samples()["200 KB tools list"]
+	m, err := jsonrpc.Parse(data, jsonrpc.Limits{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		for tool := range jsonrpc.Elements(m.Result.Get("tools")) {
+			if o, ok := jsonrpc.Split(tool); !ok || o.Get("name") == nil {
+				b.Fatalf("tool without name: %s", tool)
+			}
+		}
+	}
+}
+
 func BenchmarkParse(b *testing.B) {
 	for name, data := range samples() {
 		b.Run(name+"/this package", func(b *testing.B) {

@@ -3,17 +3,15 @@ package jsonrpc
 import (
 	"bytes"
 	"strconv"
-	"strings"
 )
 
 // reader takes a message out of the text that a scanner checks, in the same pass. It holds everything that leaves Parse; the
 // scanner holds everything that does not.
 type reader struct {
-	data []byte
-	msg  Message
-	seen parts
-	// strings is where the strings of msg are kept, together: most messages need memory for them once.
-	strings strings.Builder
+	data    []byte
+	msg     Message
+	seen    parts
+	strings stringPool
 }
 
 // parts says which members of the envelope were there, whatever was in them.
@@ -81,7 +79,7 @@ func (r *reader) object(s *scanner, i, depth int, at level) (Object, int) {
 		}
 		if at.recorded() {
 			if known == "" {
-				known = r.keep(name)
+				known = r.strings.keep(name)
 			}
 			members = append(members, Member{known, r.data[begin:i:i]})
 		}
@@ -100,16 +98,6 @@ func (l level) check(s *scanner, name []byte, i int) string {
 		s.note(i, "member "+quoted(name)+` can be mistaken for "`+alike+`", send that`)
 	}
 	return exact
-}
-
-// keep returns text as a string.
-func (r *reader) keep(text []byte) string {
-	if r.strings.Cap() == 0 {
-		r.strings.Grow(max(len(text), 64))
-	}
-	r.strings.Write(text)
-	all := r.strings.String()
-	return all[len(all)-len(text):]
 }
 
 // value reads the value at i of the member name of an object at the given level. name is empty when the protocol does not
@@ -191,7 +179,7 @@ func (r *reader) id(s *scanner, i int) int {
 	case text[0] != '"' && (len(text) > maxNumber || bytes.ContainsAny(text, ".eE")):
 		s.note(i, `"id" is a number with a fraction, an exponent or too many digits, send an integer`)
 	case first:
-		r.msg.ID = ID(r.keep(text))
+		r.msg.ID = ID(r.strings.keep(text))
 	}
 	return end
 }
@@ -219,7 +207,7 @@ func (r *reader) method(s *scanner, i int) int {
 	case len(name) == 0:
 		s.note(i, `"method" is empty`)
 	case first:
-		r.msg.Method = r.keep(name)
+		r.msg.Method = r.strings.keep(name)
 	}
 	return end
 }

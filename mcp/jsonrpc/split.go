@@ -1,6 +1,7 @@
 package jsonrpc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"iter"
 	"math/bits"
@@ -14,6 +15,7 @@ func Split(raw []byte) (Object, bool) {
 	if i >= len(raw) || raw[i] != '{' {
 		return Object{}, false
 	}
+	var names stringPool
 	var buf [8]Member
 	members := buf[:0]
 	start := i
@@ -21,7 +23,7 @@ func Split(raw []byte) (Object, bool) {
 		return Object{raw: raw[start : i+1 : i+1]}, true
 	}
 	for i < len(raw) && raw[i] == '"' {
-		m, end := splitMember(raw, i)
+		m, end := splitMember(raw, i, &names)
 		if end >= len(raw) {
 			return Object{}, false
 		}
@@ -40,7 +42,7 @@ func Split(raw []byte) (Object, bool) {
 
 // splitMember returns the member whose name begins at i and the offset of the comma or brace after it, len(raw) when there
 // is no member.
-func splitMember(raw []byte, i int) (Member, int) {
+func splitMember(raw []byte, i int, names *stringPool) (Member, int) {
 	end := skipString(raw, i+1)
 	colon := skipSpace(raw, end)
 	if colon >= len(raw) || raw[colon] != ':' {
@@ -51,7 +53,11 @@ func splitMember(raw []byte, i int) (Member, int) {
 	if valueEnd == begin {
 		return Member{}, len(raw)
 	}
-	return Member{replaceLone(raw[i:end]), raw[begin:valueEnd:valueEnd]}, skipSpace(raw, valueEnd)
+	name := raw[i+1 : end-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name, _ = unescape(nil, name)
+	}
+	return Member{names.keep(name), raw[begin:valueEnd:valueEnd]}, skipSpace(raw, valueEnd)
 }
 
 // copied returns members in memory of the right size, so that the buffer they were gathered in can stay on the stack.

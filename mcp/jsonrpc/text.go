@@ -1,8 +1,10 @@
 package jsonrpc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -152,7 +154,7 @@ func Unquote(raw []byte) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if !hasEscape(body) {
+	if bytes.IndexByte(body, '\\') < 0 {
 		return string(body), true
 	}
 	text, ok := unescape(make([]byte, 0, len(body)), body)
@@ -178,15 +180,6 @@ func stringBody(raw []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return raw[1 : len(raw)-1], true
-}
-
-func hasEscape(body []byte) bool {
-	for _, c := range body {
-		if c == '\\' {
-			return true
-		}
-	}
-	return false
 }
 
 // unescape appends body to dst with its escapes resolved. It is false when an escape is broken or is a lone surrogate; the
@@ -250,6 +243,18 @@ func unescapeUnicode(d []byte) (rune, int) {
 		}
 	}
 	return -1, 6
+}
+
+// stringPool makes the strings of one message or object, side by side, so that most need memory for all of them once.
+type stringPool struct{ strings.Builder }
+
+func (p *stringPool) keep(text []byte) string {
+	if p.Cap() == 0 {
+		p.Grow(max(len(text), 64))
+	}
+	p.Write(text)
+	all := p.String()
+	return all[len(all)-len(text):]
 }
 
 // AppendString appends s to dst as a quoted JSON string. The result is valid UTF-8 always: bytes of s that are not become
