@@ -13,10 +13,12 @@ import (
 //
 // Read is called by one goroutine at a time; the bytes it returns belong to
 // the caller. It returns io.EOF after an orderly end. A message longer than
-// the transport's bound is an error that ends the connection. Write may be
-// called concurrently and returns when the message has been handed to the
-// operating system or the transport's write deadline has passed. Close ends
-// both directions, unblocks Read and Write, and may be called more than once.
+// the transport's bound is an error that ends the connection. When the context
+// of a Read ends, so may the connection. Write may be called concurrently and
+// returns when the message has been handed to the operating system or the
+// transport's write deadline has passed; the end of its context ends the
+// waiting for other writers, but need not end a write that is under way. Close
+// ends both directions, unblocks Read and Write, and may be called more than once.
 type Conn interface {
 	Read(ctx context.Context) ([]byte, error)
 	Write(ctx context.Context, message []byte) error
@@ -64,21 +66,30 @@ type Outgoing struct {
 // loses the response.
 const MaxCallQueue = 256
 
+// atHand is the number of messages that a Call has room for from the start.
+// Most calls yield their response and little else.
+const atHand = 4
+
 // Call is a request under way on a Channel.
 type Call struct {
 	id       jsonrpc.ID
+	queue    int
 	messages chan jsonrpc.Message
 	abandon  func()
 
-	mu       sync.Mutex // guards finished and err
-	finished bool
-	err      error
+	mu        sync.Mutex // guards what follows
+	finished  bool
+	abandoned bool
+	err       error
+	backlog   []jsonrpc.Message // what found no room in messages
+	left      chan struct{}     // not nil while pass runs; closed by Abandon
 }
 
-// NewCall makes a call for an implementation of Channel. abandon, which may be
-// nil, releases what the channel keeps for it.
+// NewCall makes a call for an implementation of Channel. queue is the number of
+// messages that may wait beside the response. abandon, which may be nil,
+// releases what the channel keeps for the call.
 func NewCall(id jsonrpc.ID, queue int, abandon func()) *Call {
-	return &Call{id: id, messages: make(chan jsonrpc.Message, queue+1), abandon: abandon}
+	return &Call{id: id, queue: queue, messages: make(chan jsonrpc.Message, min(queue+1, atHand)), abandon: abandon}
 }
 
 // ID is the id that the channel gave to the request.
@@ -102,7 +113,16 @@ func (c *Call) Abandon() {
 	if c.abandon != nil {
 		c.abandon()
 	}
-	c.Finish(context.Canceled)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.backlog = nil
+	if c.left != nil && !c.abandoned {
+		close(c.left)
+	}
+	c.abandoned = true
+	if !c.finished {
+		c.finish(context.Canceled)
+	}
 }
 
 // Deliver hands m to the caller; a response also finishes the call. It returns
@@ -110,19 +130,69 @@ func (c *Call) Abandon() {
 func (c *Call) Deliver(m jsonrpc.Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.finished {
+	last := m.IsResponse()
+	if c.finished || !last && c.waiting() >= c.queue {
 		return false
 	}
-	if m.IsResponse() {
-		c.messages <- m // the last slot is kept for it
+	c.put(m)
+	if last {
 		c.finish(nil)
-		return true
 	}
-	if len(c.messages) >= cap(c.messages)-1 {
-		return false
-	}
-	c.messages <- m
 	return true
+}
+
+// waiting is the number of messages that wait for the caller.
+func (c *Call) waiting() int {
+	n := len(c.messages) + len(c.backlog)
+	if c.left != nil {
+		n++ // pass may hold one
+	}
+	return n
+}
+
+// put makes m wait for the caller, behind what waits already.
+func (c *Call) put(m jsonrpc.Message) {
+	if c.left == nil {
+		select {
+		case c.messages <- m:
+			return
+		default:
+		}
+		c.left = make(chan struct{})
+		go c.pass(c.left)
+	}
+	c.backlog = append(c.backlog, m)
+}
+
+// pass hands the backlog over. It ends when the caller has received it, or has
+// abandoned the call, one of which it must do.
+func (c *Call) pass(left <-chan struct{}) {
+	for {
+		m, ok := c.pop()
+		if !ok {
+			return
+		}
+		select {
+		case c.messages <- m:
+		case <-left:
+		}
+	}
+}
+
+// pop takes the first message of the backlog; false when there is none, so that
+// pass ends.
+func (c *Call) pop() (m jsonrpc.Message, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.backlog) > 0 {
+		m, c.backlog = c.backlog[0], c.backlog[1:]
+		return m, true
+	}
+	c.left = nil
+	if c.finished {
+		close(c.messages)
+	}
+	return m, false
 }
 
 // Finish ends the call without a response. It does nothing when the call has finished.
@@ -137,5 +207,7 @@ func (c *Call) Finish(err error) {
 func (c *Call) finish(err error) {
 	c.finished = true
 	c.err = err
-	close(c.messages)
+	if c.left == nil {
+		close(c.messages)
+	}
 }

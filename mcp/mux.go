@@ -30,10 +30,16 @@ type Mux struct {
 
 	mu      sync.Mutex // guards what follows
 	next    int64
-	pending map[jsonrpc.ID]*Call
+	pending map[jsonrpc.ID]underway
 	tokens  map[string]*Call
 	err     error
 	ended   bool
+}
+
+// underway is a call with the progress token that stands for it, if any.
+type underway struct {
+	call  *Call
+	token string
 }
 
 var _ Channel = (*Mux)(nil)
@@ -45,7 +51,7 @@ func NewMux(conn Conn, limits jsonrpc.Limits) *Mux {
 		conn: conn, limits: limits, cancel: cancel,
 		events:  make(chan jsonrpc.Message, maxEvents),
 		done:    make(chan struct{}),
-		pending: make(map[jsonrpc.ID]*Call),
+		pending: make(map[jsonrpc.ID]underway),
 		tokens:  make(map[string]*Call),
 	}
 	go m.read(ctx)
@@ -54,20 +60,18 @@ func NewMux(conn Conn, limits jsonrpc.Limits) *Mux {
 
 // Start implements Channel.
 func (m *Mux) Start(ctx context.Context, out Outgoing) (*Call, error) {
-	call, err := m.register(out.ProgressToken)
+	call, err := m.register(out)
 	if err != nil {
 		return nil, err
 	}
-	params, _ := jsonrpc.Split(out.Params)
-	text := jsonrpc.Message{ID: call.id, Method: out.Method, Params: params}.Append(nil)
-	if err := m.conn.Write(ctx, text); err != nil {
+	if err := m.conn.Write(ctx, out.text(call.id)); err != nil {
 		call.Abandon()
 		return nil, fmt.Errorf("send %s: %w", out.Method, err)
 	}
 	return call, nil
 }
 
-func (m *Mux) register(token string) (*Call, error) {
+func (m *Mux) register(out Outgoing) (*Call, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ended {
@@ -75,19 +79,39 @@ func (m *Mux) register(token string) (*Call, error) {
 	}
 	m.next++
 	id := jsonrpc.NumberID(m.next)
-	call := NewCall(id, MaxCallQueue, func() { m.forget(id, token) })
-	m.pending[id] = call
-	if token != "" {
-		m.tokens[token] = call
+	call := NewCall(id, MaxCallQueue, func() { m.forget(id) })
+	m.pending[id] = underway{call, out.ProgressToken}
+	if out.ProgressToken != "" {
+		m.tokens[out.ProgressToken] = call
 	}
 	return call, nil
 }
 
-func (m *Mux) forget(id jsonrpc.ID, token string) {
+// text writes the request. It does not look into the params, which may be long.
+func (out Outgoing) text(id jsonrpc.ID) []byte {
+	text := make([]byte, 0, len(out.Params)+len(out.Method)+64)
+	text = append(append(text, `{"jsonrpc":"2.0","id":`...), id...)
+	text = jsonrpc.AppendString(append(text, `,"method":`...), out.Method)
+	if out.Params != nil {
+		text = append(append(text, `,"params":`...), out.Params...)
+	}
+	return append(text, '}')
+}
+
+func (m *Mux) forget(id jsonrpc.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.take(id)
+}
+
+// take removes what is kept for a call, which belongs to nobody from then on.
+func (m *Mux) take(id jsonrpc.ID) *Call {
+	u := m.pending[id]
 	delete(m.pending, id)
-	delete(m.tokens, token)
+	if u.token != "" && m.tokens[u.token] == u.call {
+		delete(m.tokens, u.token)
+	}
+	return u.call
 }
 
 // Send implements Channel.
@@ -110,8 +134,8 @@ func (m *Mux) Err() error {
 
 // Close implements Channel.
 func (m *Mux) Close() error {
+	err := m.conn.Close() // before the context ends: the transport may have a last word for its peer
 	m.cancel()
-	err := m.conn.Close()
 	<-m.done
 	return err
 }
@@ -119,19 +143,22 @@ func (m *Mux) Close() error {
 func (m *Mux) read(ctx context.Context) {
 	defer close(m.done)
 	defer close(m.events)
+	m.end(m.receive(ctx))
+	_ = m.conn.Close() // nobody reads any more: the peer and those who write must not wait for it
+}
+
+// receive sorts what arrives until nothing more does.
+func (m *Mux) receive(ctx context.Context) error {
 	strikes := 0
 	for {
 		text, err := m.conn.Read(ctx)
 		if err != nil {
-			m.end(err)
-			return
+			return err
 		}
 		msgs, err := m.parse(text)
 		if err != nil {
 			if strikes++; strikes >= maxStrikes {
-				m.end(fmt.Errorf("%d messages in a row are not MCP, the last: %w", strikes, err))
-				_ = m.conn.Close()
-				return
+				return fmt.Errorf("%d messages in a row are not MCP, the last: %w", strikes, err)
 			}
 			continue
 		}
@@ -175,14 +202,12 @@ func (m *Mux) owner(msg jsonrpc.Message) *Call {
 	defer m.mu.Unlock()
 	switch {
 	case msg.IsResponse():
-		call := m.pending[msg.ID]
-		delete(m.pending, msg.ID)
-		return call
+		return m.take(msg.ID)
 	case msg.Method == "notifications/progress":
 		return m.tokens[string(msg.Params.Get("progressToken"))]
 	case msg.IsNotification():
 		meta, _ := jsonrpc.Split(msg.Params.Get("_meta"))
-		return m.pending[jsonrpc.ID(meta.Get(MetaSubscriptionID))]
+		return m.pending[jsonrpc.ID(meta.Get(MetaSubscriptionID))].call
 	}
 	return nil
 }
@@ -196,7 +221,7 @@ func (m *Mux) end(err error) {
 	calls := m.pending
 	m.pending, m.tokens = nil, nil
 	m.mu.Unlock()
-	for _, call := range calls {
-		call.Finish(fmt.Errorf("connection ended before the answer: %w", err))
+	for _, u := range calls {
+		u.call.Finish(fmt.Errorf("connection ended before the answer: %w", err))
 	}
 }

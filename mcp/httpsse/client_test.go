@@ -366,3 +366,47 @@ func TestTheEndOfAReadsContextClosesTheClient(t *testing.T) {
 	}
 	wait(t, g.ended, "end of the session")
 }
+
+func TestASessionWorksOverHTTP2(t *testing.T) {
+	g := &gateway{conns: make(chan mcp.Conn, 1)}
+	g.Server = httpsse.NewServer(func(ctx context.Context, c mcp.Conn) error {
+		g.conns <- c
+		<-ctx.Done()
+		return nil
+	}, httpsse.ServerOptions{WriteTimeout: 300 * time.Millisecond, KeepAlive: 10 * time.Millisecond})
+	protocols := make(chan int, 2)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocols <- r.ProtoMajor
+		g.ServeHTTP(w, r)
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	t.Cleanup(func() { g.Close() })
+	c, err := httpsse.Dial(within(t, long), srv.URL+"/sse", httpsse.DialOptions{RoundTripper: srv.Client().Transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	server := wait(t, g.conns, "session")
+	big := `{"x":"` + strings.Repeat("y", 300<<10) + `"}`
+	for way, ends := range map[string][2]mcp.Conn{"to the server": {c, server}, "to the client": {server, c}} {
+		errs := make(chan error, 1)
+		go func() { errs <- ends[0].Write(within(t, long), []byte(big)) }()
+		if got, err := ends[1].Read(within(t, long)); err != nil || string(got) != big {
+			t.Errorf("%s: got %d bytes, %v", way, len(got), err)
+		}
+		if err := wait(t, errs, "write"); err != nil {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+	if a, b := wait(t, protocols, "GET"), wait(t, protocols, "POST"); a != 2 || b != 2 {
+		t.Errorf("protocols: got %d and %d, want HTTP/2", a, b)
+	}
+	for err == nil { // the client does not read any more
+		err = server.Write(within(t, long), []byte(big[:16<<10]))
+	}
+	if !strings.Contains(err.Error(), "client does not read") {
+		t.Errorf("write: got %v, want an error that says that the client does not read", err)
+	}
+}

@@ -14,6 +14,8 @@ const (
 	// copied is the length up to which a message is copied, to be written
 	// together with its line end.
 	copied = 32 << 10
+	// keptScratch is the largest buffer for that which is kept.
+	keptScratch = 8 << 10
 	// writeSlice is how soon a blocked write notices that its caller has gone.
 	writeSlice = 100 * time.Millisecond
 )
@@ -64,8 +66,10 @@ func (d *directSink) write(ctx context.Context, message []byte) error {
 	attempt := attempt{limit: d.o.allowance(len(message)), size: len(message), began: time.Now()}
 	rest := []byte{'\n'}
 	if len(message) < copied {
-		d.scratch = append(append(d.scratch[:0], message...), '\n')
-		message, rest = d.scratch, nil
+		message, rest = append(append(d.scratch[:0], message...), '\n'), nil
+		if cap(message) <= keptScratch {
+			d.scratch = message
+		}
 	}
 	for _, part := range [][]byte{message, rest} {
 		if err := attempt.put(ctx, d.file, part); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,8 +77,14 @@ func pair(t testing.TB, server, dialer websocket.Options) (s, d mcp.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.Close() })
-	return wait(t, accepted, "accept"), d
+	s = wait(t, accepted, "accept")
+	t.Cleanup(func() { // both at once, so that neither waits for the other to read
+		var wg sync.WaitGroup
+		wg.Go(func() { s.Close() })
+		wg.Go(func() { d.Close() })
+		wg.Wait()
+	})
+	return s, d
 }
 
 // foreign opens a socket with the library alone, as another program would.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -238,5 +239,31 @@ func TestDialSendsItsHeaderAndFollowsNoRedirect(t *testing.T) {
 	}
 	if len(header) != 1 {
 		t.Errorf("the caller's header was changed: %v", header)
+	}
+}
+
+func TestDialWorksWhereHTTP2IsSpoken(t *testing.T) {
+	conns := make(chan mcp.Conn, 1)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := websocket.Upgrade(w, r, websocket.Options{}); err == nil {
+			conns <- c
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	for _, scheme := range []string{"https", "wss"} {
+		c, err := websocket.Dial(within(t, long), scheme+strings.TrimPrefix(srv.URL, "https"), websocket.Options{HTTPClient: srv.Client()})
+		if err != nil {
+			t.Fatalf("%s: %v", scheme, err)
+		}
+		server := wait(t, conns, "accept")
+		go server.Write(within(t, long), []byte("{}"))
+		if got, err := c.Read(within(t, long)); err != nil || string(got) != "{}" {
+			t.Errorf("%s: got %q, %v", scheme, got, err)
+		}
+		go server.Read(within(t, long))
+		c.Close()
+		server.Close()
 	}
 }
