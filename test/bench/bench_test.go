@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -16,6 +17,13 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && role(os.Args[1]) != nil {
 		main()
+		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == "fake-gateway" {
+		if err := fakeGateway(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	runtime.LockOSThread()
