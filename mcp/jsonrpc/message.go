@@ -1,7 +1,8 @@
 // Package jsonrpc reads and writes one JSON-RPC 2.0 message. Reading is strict and takes one pass: RFC 8259 grammar, valid
 // UTF-8, no byte order mark, no bytes after the message, bounded depth, bounded numbers, no object with the same name twice,
-// no member that could be mistaken for one of the protocol's by a reader that ignores case. What passes means the same to
-// every JSON reader, so whoever decides on a Message decides on what the next reader will see.
+// and in the envelope, in params and in `_meta` no member that could be mistaken for one of the protocol's by a reader that
+// ignores case. So whoever decides on a request's method, names and `_meta` decides on what the next reader will see. Inside
+// arguments and results names may differ by case alone, and there a reader that ignores case is on its own.
 //
 // After that, params and results stay the bytes that they were: members can be looked at, replaced and removed, and all else
 // is carried untouched, unknown members and large numbers included.
