@@ -252,20 +252,25 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// BenchmarkIdleConnection prints the heap that a connection between two
-// requests holds, the peer's half (a goroutine with 4 KiB) left out.
+// BenchmarkIdleConnection prints the memory (heap and stacks) of a connection
+// between two requests, and of one whose event stream is read by a goroutine
+// and quiet. The peer's half is in all figures: "bare" is that and a plain
+// connection of which nobody reads.
 func BenchmarkIdleConnection(b *testing.B) {
 	const many = 1000
-	for _, side := range []string{"egress", "nethttp"} {
-		b.Run(side, func(b *testing.B) {
-			for b.Loop() {
-				b.ReportMetric(idleBytes(b, side, many), "B/conn")
-			}
-		})
+	for _, kind := range []string{"between-requests", "quiet-stream"} {
+		for _, side := range []string{"bare", "egress", "nethttp"} {
+			b.Run(kind+"/"+side, func(b *testing.B) {
+				for b.Loop() {
+					b.ReportMetric(idleBytes(b, side, many, kind == "quiet-stream"), "B/conn")
+				}
+				b.ReportMetric(0, "ns/op")
+			})
+		}
 	}
 }
 
-func idleBytes(b *testing.B, side string, many int) float64 {
+func idleBytes(b *testing.B, side string, many int, stream bool) float64 {
 	arrived := make(chan struct{}, many)
 	release := make(chan struct{})
 	url, _ := rawServer(b, func(_ int64, c net.Conn, _ *bufio.Reader) {
@@ -273,43 +278,92 @@ func idleBytes(b *testing.B, side string, many int) float64 {
 		_, _ = c.Read(buf)
 		arrived <- struct{}{}
 		<-release
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		if stream {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n:hi\n\n\r\n")
+		} else {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
 		_, _ = c.Read(buf)
 	})
-	var rt http.RoundTripper
-	if side == "egress" {
-		n := egress.New(egress.Options{Limits: egress.Limits{IdlePerHost: many}})
-		defer n.Close()
-		rt = n.RoundTripper()
-	} else {
-		std := &http.Transport{MaxIdleConnsPerHost: many, DisableCompression: true}
-		defer std.CloseIdleConnections()
-		rt = std
-	}
+	rt, done := sideOf(side, many)
+	defer done()
 	before := inUse()
-	var all sync.WaitGroup
+	var opened, ended sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	opened.Add(many)
 	for range many {
-		all.Go(func() {
-			req, _ := http.NewRequest(http.MethodGet, url, nil)
-			resp, err := rt.RoundTrip(req)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			_ = resp.Body.Close()
-		})
+		ended.Go(func() { readFirst(ctx, b, rt, url, &opened) })
 	}
 	for range many {
 		<-arrived
 	}
 	close(release)
-	all.Wait()
-	return (inUse()-before)/float64(many) - peerBytes
+	opened.Wait()
+	if !stream {
+		ended.Wait()
+	}
+	held := (inUse() - before) / float64(many)
+	cancel()
+	ended.Wait()
+	return held
 }
 
-// peerBytes is what the peer's half of idleBytes holds: its stack (2 KiB), the
-// buffer and the connection.
-const peerBytes = 2048 + 1024 + 400
+func sideOf(side string, many int) (http.RoundTripper, func()) {
+	switch side {
+	case "egress":
+		n := egress.New(egress.Options{Limits: egress.Limits{IdlePerHost: many}})
+		return n.RoundTripper(), func() { _ = n.Close() }
+	case "nethttp":
+		std := &http.Transport{MaxIdleConnsPerHost: many, DisableCompression: true}
+		return std, std.CloseIdleConnections
+	default:
+		bare := bareTransport{make(chan net.Conn, many)}
+		return bare, func() {
+			close(bare.conns)
+			for c := range bare.conns {
+				_ = c.Close()
+			}
+		}
+	}
+}
+
+// readFirst reads what there is, says so, and reads on until ctx ends.
+func readFirst(ctx context.Context, b *testing.B, rt http.RoundTripper, url string, opened *sync.WaitGroup) {
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		b.Error(err)
+		opened.Done()
+		return
+	}
+	defer resp.Body.Close()
+	p := make([]byte, 64)
+	_, err = resp.Body.Read(p)
+	opened.Done()
+	for err == nil {
+		_, err = resp.Body.Read(p)
+	}
+}
+
+// bareTransport opens a connection, asks, waits for the first byte and leaves
+// the connection open until the context ends.
+type bareTransport struct{ conns chan net.Conn }
+
+func (t bareTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, err := net.Dial("tcp", req.URL.Host)
+	if err != nil {
+		return nil, err
+	}
+	t.conns <- c
+	var one [1]byte
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return nil, err
+	}
+	if _, err := c.Read(one[:]); err != nil {
+		return nil, err
+	}
+	return &http.Response{Body: http.NoBody}, nil
+}
 
 func inUse() float64 {
 	var m runtime.MemStats

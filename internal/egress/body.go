@@ -12,7 +12,8 @@ import (
 // body is the body of an answer. Read returns what has come and waits only
 // when nothing has; the connection goes back to its host with the last byte.
 // Close before that closes the connection, which tells the peer that nobody
-// listens any more; it may be called while Read waits.
+// listens any more, unless all of the body has come already; it may be called
+// while Read waits.
 type body struct {
 	conn     *conn
 	req      *http.Request
@@ -92,6 +93,9 @@ func (b *body) Close() error {
 	case b.reading:
 		b.reusable = false
 		_ = b.conn.net.Close() // Read wakes up and does the rest
+	case b.kind == sized && int64(len(b.conn.buffered())) >= b.left:
+		b.conn.r += int(b.left) // all of it has come: there is nobody to tell
+		b.finish(nil)
 	default:
 		b.finish(http.ErrBodyReadAfterClose)
 	}

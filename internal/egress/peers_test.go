@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 )
 
@@ -276,4 +277,53 @@ func TestCloseWakesARead(t *testing.T) {
 		t.Errorf("read after close is %v", err)
 	}
 	until(t, "the connection is given up", func() bool { open, _ := n.Own().Open(); return open == 0 })
+}
+
+func TestAnAnswerThatHasComeWholeMayBeLeftUnread(t *testing.T) {
+	url, conns := rawServer(t, answering(ok))
+	rt := newNetwork(t, egress.Options{}).RoundTripper()
+	for range 3 {
+		resp, err := rt.RoundTrip(request(t, "POST", url, "x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if _, err := resp.Body.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
+			t.Errorf("read after close is %v", err)
+		}
+	}
+	if conns.Load() != 1 {
+		t.Errorf("%d connections, want 1", conns.Load())
+	}
+}
+
+func TestAWebSocketGoesThrough(t *testing.T) {
+	s, o := tlsServer(t, "http/1.1")
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = c.CloseNow() }()
+		kind, message, err := c.Read(r.Context())
+		if err == nil {
+			err = c.Write(r.Context(), kind, message)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	n := newNetwork(t, o)
+	c, _, err := websocket.Dial(t.Context(), strings.Replace(s.URL, "https:", "wss:", 1), &websocket.DialOptions{HTTPClient: n.HTTPClient()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.CloseNow() }()
+	if err := c.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := c.Read(t.Context()); err != nil || string(got) != "hello" {
+		t.Errorf("read %q, %v", got, err)
+	}
 }
