@@ -239,11 +239,12 @@ func (c *conn) readHead(r *http.Response) (framingOf, error) {
 
 // awaitHead reads until a whole head is buffered and returns its length.
 func (c *conn) awaitHead(budget int) (int, error) {
-	for {
-		end, err := headEnd(c.buffered())
+	for seen := 0; ; {
+		end, err := headEnd(c.buffered(), seen)
 		if err != nil {
 			return 0, err
 		}
+		seen = len(c.buffered())
 		if end > budget || end == 0 && len(c.buffered()) >= budget {
 			return 0, fmt.Errorf("head is larger than %d bytes", c.host.pool.network.o.MaxHeadBytes)
 		}

@@ -37,22 +37,24 @@ func (f framingOf) kind() bodyKind {
 }
 
 // headEnd returns where the head at the start of buf ends, 0 when more is to
-// come. Lines must end with CR LF; RFC 9112 §2.2 lets us take a bare LF, but
-// then two readers may see two different messages.
-func headEnd(buf []byte) (int, error) {
-	if at := bytes.Index(buf, []byte("\r\n\r\n")); at >= 0 {
-		return at + 4, nil
+// come. The first seen bytes have been looked at before, so that a head that
+// drips in is not searched over and over. Lines must end with CR LF; RFC 9112
+// §2.2 lets us take a bare LF, but then two readers may see two different messages.
+func headEnd(buf []byte, seen int) (int, error) {
+	from := max(seen-3, 0)
+	if at := bytes.Index(buf[from:], []byte("\r\n\r\n")); at >= 0 {
+		return from + at + 4, nil
 	}
-	for rest := buf; ; {
-		at := bytes.IndexByte(rest, '\n')
+	for i := seen; i < len(buf); i++ {
+		at := bytes.IndexByte(buf[i:], '\n')
 		if at < 0 {
 			return 0, nil
 		}
-		if at == 0 || rest[at-1] != '\r' {
+		if i += at; i == 0 || buf[i-1] != '\r' {
 			return 0, errBareLF
 		}
-		rest = rest[at+1:]
 	}
+	return 0, nil
 }
 
 var errBareLF = errors.New("line does not end with CR LF")
