@@ -210,6 +210,11 @@ func (c *Child) watch(p *Process) {
 	ctx := context.Background()
 	<-p.task.exited
 	uptime := time.Since(p.started)
+	c.mu.Lock()
+	if c.state == StateRunning {
+		c.enter(StateStopping, nil) // before Done, so that nobody who saw that gets this process again
+	}
+	c.mu.Unlock()
 	_ = p.task.stdin.Close() // the owner may have closed it; wakes a blocked writer
 	await(ctx, p.quiet, lastWordsTime)
 	asked, reason := p.ending()
@@ -217,11 +222,6 @@ func (c *Child) watch(p *Process) {
 		p.err = c.exitError(p, uptime, reason)
 	}
 	close(p.done)
-	c.mu.Lock()
-	if c.state == StateRunning {
-		c.enter(StateStopping, nil)
-	}
-	c.mu.Unlock()
 	patience := killWait
 	if asked {
 		patience += 2 * c.spec.StopTimeout

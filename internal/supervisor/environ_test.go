@@ -83,6 +83,7 @@ func TestWhichProgramACommandIs(t *testing.T) {
 		{"a directory is no program", "c", "", dir, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(filepath.Join(dir, "c")) // where a relative PATH would find it
 			got, err := supervisor.Resolve(test.command, test.dir, []string{"PATH=" + test.path})
 			if got != test.want || (err == nil) != (test.want != "") {
 				t.Errorf("resolve %q: got %q, %v; want %q", test.command, got, err, test.want)

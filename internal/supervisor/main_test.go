@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	supervisor.ShimMain(os.Args)
 	if len(os.Args) > 1 {
 		if role, ok := strings.CutPrefix(os.Args[1], "role:"); ok {
-			os.Exit(play(role, os.Args[2:]))
+			syscall.Exit(play(role, os.Args[2:])) // os.Exit takes a second under the race detector
 		}
 	}
 	goleak.VerifyTestMain(m)
@@ -54,11 +54,16 @@ func play(role string, args []string) int {
 		_, _ = os.Stdout.WriteString(strings.Repeat("x", 60_000))
 		return 0
 	case "polite": // ends at SIGTERM, not before
-		c := make(chan os.Signal, 1)
+		c := make(chan os.Signal, 2)
 		signal.Notify(c, syscall.SIGTERM)
 		fmt.Println("ready")
 		<-c
 		fmt.Fprintln(os.Stderr, "goodbye")
+		select {
+		case <-c:
+			fmt.Fprintln(os.Stderr, "SIGTERM again")
+		case <-time.After(100 * time.Millisecond):
+		}
 		return 0
 	case "flood": // endless stderr without a newline
 		chunk := []byte(strings.Repeat("x", 1<<16))
@@ -88,6 +93,9 @@ func play(role string, args []string) int {
 		fmt.Println("ready")
 		return 0
 	case "stubborn":
+		return stubborn()
+	case "shifty": // a daemon that throws its mark away
+		lowerMark()
 		return stubborn()
 	case "gateway":
 		return gateway(args)
@@ -137,7 +145,7 @@ func startReady(what string, command []string, session bool) *exec.Cmd {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, what, err)
-		os.Exit(3)
+		syscall.Exit(3)
 	}
 	return cmd
 }

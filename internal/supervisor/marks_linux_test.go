@@ -8,3 +8,10 @@ func forbidMarks() {
 		panic(err)
 	}
 }
+
+// lowerMark makes this process one that the guard does not know.
+func lowerMark() {
+	if err := unix.Prlimit(0, unix.RLIMIT_RTTIME, &unix.Rlimit{Cur: 5, Max: 5}, nil); err != nil {
+		panic(err)
+	}
+}

@@ -4,3 +4,5 @@ package supervisor_test
 
 // forbidMarks has nothing to do: there are no marks.
 func forbidMarks() {}
+
+func lowerMark() {}

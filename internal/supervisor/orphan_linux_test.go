@@ -131,6 +131,9 @@ func TestSIGTERMToTheGuardDoesNotEndIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if got, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", guard)); got != "/" {
+		t.Errorf("the guard keeps directory %s busy (%v), want /", got, err)
+	}
 	q := acquire(t, add(t, sup, supervisor.Spec{Command: program("env")}))
 	if got := parent(t, q.PID()); got != guard && got != 0 {
 		t.Errorf("parent of the next child: got %d, want the same guard %d", got, guard)
@@ -221,6 +224,37 @@ func TestACrashTakesWhatTheChildLeftAndNothingOfItsNeighbour(t *testing.T) {
 	if neighbour.Err() != nil {
 		t.Errorf("the neighbour ended: %v", neighbour.Err())
 	}
+}
+
+func TestADaemonThatNobodyKnowsIsEnded(t *testing.T) {
+	token := rand.Text()
+	sup := newSupervisor(t, supervisor.Options{})
+	acquire(t, add(t, sup, supervisor.Spec{Name: "neighbour", Command: program("echo")}))
+	p := acquire(t, add(t, sup, supervisor.Spec{Command: []string{"sh", "-c", `(setsid "$@" >/dev/null &); echo up; cat`, "sh",
+		program("")[0], "role:shifty", token}}))
+	line(t, p)
+	eventually(t, 5*time.Second, func() (bool, string) {
+		pids := bearers(t, token)
+		return len(pids) > 1, fmt.Sprint("processes ", pids)
+	})
+	p.Kill(nil)
+	noneLeft(t, token, 2*time.Second)
+}
+
+func TestWhatOutlivesAStoppedCommandAMomentMayFinish(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "flushed")
+	eachKind(t, func(t *testing.T, sup *supervisor.Supervisor) {
+		_ = os.Remove(file)
+		child := add(t, sup, supervisor.Spec{Command: []string{"sh", "-c",
+			`(sleep 0.2; echo done >"$1") </dev/null >/dev/null 2>&1 & echo up; cat`, "sh", file}})
+		line(t, acquire(t, child))
+		if err := child.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(file); string(got) != "done\n" {
+			t.Errorf("what the rest of the family wrote after the end of the command: got %q, %v", got, err)
+		}
+	})
 }
 
 func TestADaemonLivesAsLongAsItsServer(t *testing.T) {

@@ -261,3 +261,21 @@ func TestEveryChangeIsToldInOrder(t *testing.T) {
 		}
 	})
 }
+
+func TestAStopDoesNotHideTheReasonOfAKill(t *testing.T) {
+	lives := func(int) supervisor.FakeRun { return supervisor.FakeRun{} }
+	bubble(t, supervisor.Spec{}, lives, func(t *testing.T, child *supervisor.Child, _ *supervisor.Fake) {
+		p, err := child.Acquire(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		reason := errors.New("it does not answer")
+		p.Kill(reason)
+		if err := child.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := child.Status(); !errors.Is(p.Err(), reason) || !errors.Is(got.Err, reason) {
+			t.Errorf("got %v and %+v, want the reason of the kill in both", p.Err(), got)
+		}
+	})
+}

@@ -45,7 +45,7 @@ const (
 // at once, except in a process that was started to be the guard: there it does the guard's work and never returns.
 func ShimMain(args []string) {
 	if len(args) == 2 && args[1] == guardArg {
-		os.Exit(runGuard())
+		syscall.Exit(runGuard()) // at once: there is nothing to flush, and the gateway waits
 	}
 }
 
@@ -177,8 +177,10 @@ func (s *shim) serve(r request) bool {
 		w.winding = true
 	case orderTerm:
 		w.winding = true
-		s.signal(w, unix.SIGTERM)
-		s.signal(w, unix.SIGCONT) // so that a stopped process sees it
+		if v, err := s.look(); err == nil {
+			v.send(w, unix.SIGTERM)
+			v.send(w, unix.SIGCONT) // so that a stopped process sees it
+		}
 	case orderKill:
 		w.doomed = true
 		return true
@@ -245,34 +247,40 @@ func exitFrame(id uint64, status unix.WaitStatus) frame {
 
 // sweep ends what has to end, reports tasks of which nothing is left, and says whether it has to come again.
 func (s *shim) sweep() (again bool) {
-	left, strays, err := s.look()
+	v, err := s.look()
 	if err != nil {
 		return true // no descriptor or memory at the moment
 	}
 	for id, w := range s.tasks {
-		pids := left[w]
-		if w.exited && len(pids) == 0 {
+		if w.exited && len(v.left[w]) == 0 {
 			delete(s.tasks, id)
 			s.say(frame{Op: opGone, ID: id})
 			continue
 		}
 		if w.doomed || w.exited && !w.winding {
-			s.kill(w, pids)
+			v.send(w, unix.SIGKILL)
 			again = true
 		}
 	}
-	for _, pid := range strays {
+	for _, pid := range v.strays {
 		_ = unix.Kill(pid, unix.SIGKILL) // ended already, or not ours to kill: the next sweep tells
 		again = true
 	}
 	return again
 }
 
-// look finds the living processes of each ward and the strays: orphans that belong to no ward that is still known.
-func (s *shim) look() (left map[*ward][]int, strays []int, err error) {
+// sight is the guard's part of the process table at one moment.
+type sight struct {
+	procs  map[int]proc
+	left   map[*ward][]int // living processes of each ward
+	strays []int           // orphans, and what is below them, that belong to no ward that is still known
+}
+
+// look reads the process table and finds out whose each process is.
+func (s *shim) look() (*sight, error) {
 	procs, err := readProcs()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	byMark := make(map[uint64]*ward, len(s.tasks))
 	byGroup := make(map[int]*ward, len(s.tasks))
@@ -280,7 +288,7 @@ func (s *shim) look() (left map[*ward][]int, strays []int, err error) {
 		byMark[w.mark] = w
 		byGroup[w.pid] = w
 	}
-	left = make(map[*ward][]int)
+	v := &sight{procs: procs, left: make(map[*ward][]int)}
 	for root, pids := range (table{procs: procs}).branches(s.self) {
 		w := s.byPID[root]
 		mark := uint64(0)
@@ -293,31 +301,25 @@ func (s *shim) look() (left map[*ward][]int, strays []int, err error) {
 		}
 		switch {
 		case w != nil:
-			left[w] = append(left[w], pids...)
+			v.left[w] = append(v.left[w], pids...)
 		case mark != 0 || len(s.byPID) == 0:
-			strays = append(strays, pids...)
+			v.strays = append(v.strays, pids...)
 		}
 	}
-	return left, strays, nil
+	return v, nil
 }
 
-// signal sends sig to all that belongs to w.
-func (s *shim) signal(w *ward, sig unix.Signal) {
-	if left, _, err := s.look(); err == nil {
-		s.send(w, left[w], sig)
-	}
-}
-
-func (s *shim) kill(w *ward, pids []int) { s.send(w, pids, unix.SIGKILL) }
-
-// send signals the group at once, so that what it forks meanwhile is met too, and then the rest one by one. The group is
-// only named while its leader is not reaped: later its number may be another's.
-func (s *shim) send(w *ward, pids []int, sig unix.Signal) {
+// send signals all that belongs to w, each process once: to many a second SIGTERM means to hurry. The group is signalled
+// at once, so that what it forks meanwhile is met too, but only while its leader is not reaped: later its number may be
+// another's.
+func (v *sight) send(w *ward, sig unix.Signal) {
 	if !w.exited {
 		_ = unix.Kill(-w.pid, sig) // what has ended needs no signal
 	}
-	for _, pid := range pids {
-		_ = unix.Kill(pid, sig)
+	for _, pid := range v.left[w] {
+		if w.exited || v.procs[pid].group != w.pid {
+			_ = unix.Kill(pid, sig)
+		}
 	}
 }
 
