@@ -112,3 +112,15 @@ func BenchmarkGuardMemory(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLook measures a reading of the process table, which the guard does when a child has ended.
+func BenchmarkLook(b *testing.B) {
+	n := 0
+	for b.Loop() {
+		var err error
+		if n, err = supervisor.CountProcs(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/process")
+}

@@ -15,6 +15,12 @@ var (
 	OpenLog   = openLog
 )
 
+// CountProcs reads the process table and returns its size.
+func CountProcs() (int, error) {
+	procs, err := readProcs()
+	return len(procs), err
+}
+
 const MaxStderrLine = maxStderrLine
 
 // WriteLog writes one line of a log file.

@@ -14,7 +14,7 @@ import (
 // architecture that Go supports, whatever the kernel's own clock.
 const userHZ = 100
 
-// readProcs reads every living process. Zombies are left out: they hold nothing and cannot be killed. It costs some 5 µs
+// readProcs reads every living process. Zombies are left out: they hold nothing and cannot be killed. It costs some 10 µs
 // per process of the machine.
 func readProcs() (map[int]proc, error) {
 	dir, err := os.Open("/proc")

@@ -1,0 +1,9 @@
+package supervisor
+
+import "time"
+
+// ParseStat is parseStat with pages of 4096 bytes.
+func ParseStat(stat []byte) (parent, group int, rss int64, cpu time.Duration, ok bool) {
+	p, ok := parseStat(stat, 4096)
+	return p.parent, p.group, p.rss, p.cpu, ok
+}
