@@ -1,0 +1,81 @@
+// Command dragoman is an MCP gateway: it puts many MCP servers behind one
+// endpoint, for clients and servers of every revision. It only knows the
+// command line; what it starts is in internal/app.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor"
+)
+
+// version is set by the linker for a release.
+var version = ""
+
+func main() {
+	supervisor.ShimMain(os.Args) // does not return in the process that watches over children
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var coded *exitError
+	if !errors.As(err, &coded) {
+		coded = &exitError{code: exitError1, err: err}
+	}
+	if coded.err != nil {
+		fmt.Fprintln(os.Stderr, "dragoman:", coded.err)
+	}
+	return coded.code
+}
+
+// Exit codes, the same for all commands; see "dragoman help exit-codes".
+const (
+	exitOK          = 0
+	exitError1      = 1
+	exitUsage       = 2
+	exitAuth        = 3
+	exitUnreachable = 4
+	exitTool        = 5
+	exitConfig      = 7
+	exitNotFound    = 12
+	exitInterrupted = 130
+)
+
+// exitError is an error with the code that the process ends with. Without an
+// error nothing is printed: it has been told already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return fmt.Sprint(e.err) }
+func (e *exitError) Unwrap() error { return e.err }
+
+func exit(code int, err error) error { return &exitError{code: code, err: err} }
+
+// buildVersion is the version of this binary: the release's, or the module's.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

@@ -1,0 +1,354 @@
+// Package app puts the house together: it builds servers, gateway and listeners
+// from a configuration, runs them, replaces them as a whole on reload, and
+// stops them. It is the only package that knows all the others; it does not
+// know the command line.
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin"
+	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/egress"
+	"github.com/dragoman-mcp/dragoman/internal/gateway"
+	"github.com/dragoman-mcp/dragoman/internal/supervisor"
+	"github.com/dragoman-mcp/dragoman/internal/telemetry"
+	"github.com/dragoman-mcp/dragoman/internal/upstream"
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+	"github.com/dragoman-mcp/dragoman/mcp/legacy"
+)
+
+// Options are what the outside world gives to an App.
+type Options struct {
+	Version string
+	// Environ is the environment as NAME=value, of which children inherit a few.
+	Environ []string
+	// LogOutput takes the log; nil discards it.
+	LogOutput io.Writer
+	// QuietCalls leaves calls that went well out of the log.
+	QuietCalls bool
+	// Proxy returns the HTTP proxy for a request; nil for none.
+	Proxy func(*http.Request) (*url.URL, error)
+}
+
+// App is a gateway with its servers. Close it.
+type App struct {
+	o         Options
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	started   time.Time
+	network   *egress.Network
+	processes *supervisor.Supervisor
+	sealer    *legacy.Sealer
+	parking   *legacy.Parking
+	gateway   *gateway.Gateway
+	info      []byte
+	cfg       atomic.Pointer[config.Config]
+
+	ctx  context.Context // of the servers' upkeep
+	stop context.CancelFunc
+	work sync.WaitGroup // upkeep, and what is being closed behind a reload
+
+	mu      sync.Mutex // guards running; held during a reload
+	running map[string]*running
+}
+
+// running is one server in use.
+type running struct {
+	cfg     config.Server
+	up      *upstream.Upstream
+	handler mcp.Handler // up, observed
+	stop    context.CancelFunc
+}
+
+// Open builds what cfg describes and starts its servers. It does not listen.
+func Open(cfg *config.Config, o Options) (*App, error) {
+	if o.LogOutput == nil {
+		o.LogOutput = io.Discard
+	}
+	info, err := json.Marshal(map[string]string{"name": "dragoman", "title": "Dragoman", "version": o.Version})
+	if err != nil {
+		return nil, err
+	}
+	a := &App{o: o, started: time.Now(), info: info, running: make(map[string]*running)}
+	a.ctx, a.stop = context.WithCancel(context.Background())
+	if err := a.lay(cfg); err != nil {
+		a.stop()
+		return nil, err
+	}
+	if err := a.replace(cfg, false); err != nil {
+		_ = a.Close(context.Background())
+		return nil, err
+	}
+	return a, nil
+}
+
+// lay makes what lasts for the life of the process.
+func (a *App) lay(cfg *config.Config) error {
+	a.network = egress.New(egress.Options{Proxy: a.o.Proxy, UserAgent: "dragoman/" + a.o.Version})
+	var err error
+	a.telemetry, err = telemetry.New(telemetry.Options{
+		Log: cfg.Log, Telemetry: cfg.Telemetry, Output: a.o.LogOutput, Transport: a.network.RoundTripper(),
+		Version: a.o.Version, Servers: a.serverStatus, QuietCalls: a.o.QuietCalls,
+	})
+	if err != nil {
+		return errors.Join(err, a.network.Close())
+	}
+	a.log = a.telemetry.Logger()
+	a.processes, err = supervisor.New(supervisor.Options{
+		Log: a.log, Environ: a.o.Environ,
+		LogDir: cfg.Processes.LogDir, LogBytes: int64(cfg.Processes.LogSize), PIDDir: cfg.Processes.PidDir,
+	})
+	if err != nil {
+		return err
+	}
+	a.sealer, err = legacy.NewSealer([]byte(cfg.Session.Secret.Reveal()))
+	if err != nil {
+		return err
+	}
+	a.parking = legacy.NewParking(a.sealer, legacy.ParkingOptions{TTL: cfg.Session.InputWait, Max: cfg.Limits.Parked})
+	a.gateway = gateway.New(gateway.Options{
+		Info: a.info, Separator: cfg.Names.Separator, MaxName: cfg.Names.MaxLength,
+		TTL: cfg.Catalog.TTL, ListDeadline: cfg.Catalog.ListDeadline, PageSize: cfg.Catalog.PageSize, Log: a.log,
+	})
+	return nil
+}
+
+// Close drains and stops everything. ctx bounds how long calls under way may
+// go on.
+func (a *App) Close(ctx context.Context) error {
+	a.stop()
+	a.mu.Lock()
+	var errs []error
+	var wg sync.WaitGroup
+	var errMu sync.Mutex // guards errs
+	for _, r := range a.running {
+		wg.Go(func() {
+			r.stop()
+			err := r.up.Close(ctx)
+			errMu.Lock()
+			defer errMu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	wg.Wait()
+	clear(a.running)
+	a.mu.Unlock()
+	a.work.Wait()
+	a.parking.Close()
+	a.gateway.Close()
+	errs = append(errs, a.processes.Close())
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancel()
+	errs = append(errs, a.telemetry.Close(flush), a.network.Close())
+	return errors.Join(errs...)
+}
+
+// Endpoint returns the handler of an endpoint, as the gateway does.
+func (a *App) Endpoint(name string) (mcp.Handler, bool) { return a.gateway.Endpoint(name) }
+
+// Logger returns the log.
+func (a *App) Logger() *slog.Logger { return a.log }
+
+// Config returns the configuration in use. It must not be changed.
+func (a *App) Config() *config.Config { return a.cfg.Load() }
+
+// Reload replaces servers and views by those of cfg: what is equal stays as it
+// is, the rest is opened anew, then everything is swapped at once, and what is
+// gone is closed when its last call has been answered. When it fails, nothing
+// has changed.
+func (a *App) Reload(cfg *config.Config) error { return a.replace(cfg, true) }
+
+func (a *App) replace(cfg *config.Config, reload bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next, fresh, err := a.plan(cfg)
+	if err == nil {
+		var drained <-chan struct{}
+		if drained, err = a.gateway.Swap(serversOf(next), viewsOf(cfg)); err == nil {
+			a.adopt(cfg, next, fresh, drained)
+		}
+	}
+	a.telemetry.Loaded(reload, err)
+	if err == nil {
+		return nil
+	}
+	for _, r := range fresh {
+		r.stop()
+		_ = r.up.Close(context.Background()) // nothing was opened yet
+	}
+	return err
+}
+
+// flushTimeout bounds the sending of what telemetry still holds at the end.
+const flushTimeout = 3 * time.Second
+
+// plan makes the servers of cfg, taking over those that are equal.
+func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*running, err error) {
+	next = make(map[string]*running)
+	var errs []error
+	for name, server := range cfg.Servers {
+		if server.Disabled {
+			continue
+		}
+		if was := a.running[name]; was != nil && reflect.DeepEqual(was.cfg, server) {
+			next[name] = was
+			continue
+		}
+		up, err := upstream.New(server, a.surroundings(cfg))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		leg := telemetry.Leg{Side: telemetry.Outgoing, Transport: carrier(server), Server: name}
+		r := &running{cfg: server, up: up, handler: a.telemetry.Observe(up, leg), stop: func() {}}
+		next[name] = r
+		fresh = append(fresh, r)
+	}
+	return next, fresh, errors.Join(errs...)
+}
+
+func (a *App) surroundings(cfg *config.Config) upstream.Surroundings {
+	return upstream.Surroundings{
+		HTTP: a.network.HTTPClient(), Processes: a.processes,
+		Builtin: func(name string, settings json.RawMessage) (mcp.Handler, error) {
+			return builtin.New(name, a.o.Version, settings)
+		},
+		Parking: a.parking, Info: a.info,
+		Limits:     jsonrpc.Limits{MaxDepth: cfg.Limits.Depth},
+		MaxMessage: int64(cfg.Limits.UpstreamResponse),
+		Log:        a.log,
+	}
+}
+
+// adopt starts what is new and lets go what is gone. a.mu is held.
+func (a *App) adopt(cfg *config.Config, next map[string]*running, fresh []*running, drained <-chan struct{}) {
+	a.warnUnchanged(cfg)
+	old := a.running
+	a.running = next
+	a.cfg.Store(cfg)
+	a.start(cfg, fresh)
+	for name, r := range old {
+		if next[name] == r {
+			continue
+		}
+		a.work.Go(func() { a.release(r, drained, cfg.Shutdown.DrainTimeout) })
+	}
+}
+
+// release closes a server that is gone when nobody calls it any more.
+func (a *App) release(r *running, drained <-chan struct{}, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), max(limit, time.Millisecond))
+	defer cancel()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+	case <-a.ctx.Done():
+	}
+	r.stop()
+	if err := r.up.Close(ctx); err != nil {
+		a.log.Warn("server did not close properly", "server", r.cfg.Name, "err", err)
+	}
+}
+
+// start runs the upkeep of new servers, all at once or one after the other.
+func (a *App) start(cfg *config.Config, fresh []*running) {
+	for _, r := range fresh {
+		ctx, cancel := context.WithCancel(a.ctx)
+		r.stop = cancel
+		a.work.Go(func() {
+			if err := r.up.Run(ctx); err != nil && ctx.Err() == nil {
+				a.log.Error("upkeep of server ended", "server", r.cfg.Name, "err", err)
+			}
+		})
+		if !cfg.Processes.Parallel {
+			a.awaitReady(r)
+		}
+	}
+}
+
+// awaitReady waits until a server can be called, or has had its time.
+func (a *App) awaitReady(r *running) {
+	limit := time.NewTimer(r.cfg.StartupTimeout)
+	defer limit.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if s := r.up.Status().State; s == upstream.Ready || s == upstream.Unavailable || r.cfg.Start != "always" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			return
+		case <-a.ctx.Done():
+			return
+		}
+	}
+}
+
+// warnUnchanged says which changes of cfg take a restart.
+func (a *App) warnUnchanged(cfg *config.Config) {
+	was := a.cfg.Load()
+	if was == nil {
+		return
+	}
+	for name, same := range map[string]bool{
+		"listen": was.Listen == cfg.Listen, "names": was.Names == cfg.Names, "catalog": was.Catalog == cfg.Catalog,
+		"limits": was.Limits == cfg.Limits, "session": was.Session == cfg.Session, "log": was.Log == cfg.Log,
+		"processes": was.Processes == cfg.Processes, "telemetry": reflect.DeepEqual(was.Telemetry, cfg.Telemetry),
+	} {
+		if !same {
+			a.log.Warn("this section has changed, which takes a restart", "section", name)
+		}
+	}
+}
+
+func serversOf(all map[string]*running) []gateway.Server {
+	var out []gateway.Server
+	for name, r := range all {
+		out = append(out, gateway.Server{
+			Name: name, Title: r.cfg.Title, Description: r.cfg.Description, Handler: r.handler,
+			Isolation: gateway.Isolation(r.cfg.Isolation), Tools: r.cfg.Tools,
+		})
+	}
+	return out
+}
+
+func viewsOf(cfg *config.Config) []gateway.View {
+	var out []gateway.View
+	for name, v := range cfg.Views {
+		view := gateway.View{
+			Name: name, Title: v.Title, Description: v.Description,
+			Tools: v.Tools, Prompts: v.Prompts, Resources: v.Resources, Rename: v.Rename,
+			Override: make(map[string]gateway.Override),
+		}
+		for tool, o := range v.Override {
+			view.Override[tool] = gateway.Override{Title: o.Title, Description: o.Description}
+		}
+		out = append(out, view)
+	}
+	return out
+}
+
+// carrier is what carries the leg to a server.
+func carrier(s config.Server) telemetry.Transport {
+	switch {
+	case s.Builtin != "":
+		return telemetry.InProcess
+	case len(s.Command) > 0:
+		return telemetry.Pipe
+	}
+	return telemetry.TCP
+}

@@ -1,0 +1,171 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/telemetry"
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/httpsse"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+	"github.com/dragoman-mcp/dragoman/mcp/legacy"
+	"github.com/dragoman-mcp/dragoman/mcp/streamhttp"
+	"github.com/dragoman-mcp/dragoman/mcp/websocket"
+)
+
+// door is one endpoint on every transport that reaches us over HTTP.
+type door struct {
+	name     string
+	handler  mcp.Handler
+	sessions *legacy.Server
+	stream   *streamhttp.Server
+	sse      *httpsse.Server
+	cfg      *config.Config
+}
+
+// doors are the endpoints that somebody has asked for. Each is made when it is
+// first asked for, and lasts: sessions must not end with a reload.
+type doors struct {
+	app    *App
+	ctx    context.Context // of sockets
+	cancel context.CancelFunc
+
+	mu     sync.Mutex // guards what follows
+	open   map[string]*door
+	closed bool
+}
+
+func newDoors(a *App) *doors {
+	d := &doors{app: a, open: make(map[string]*door)}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	return d
+}
+
+// find returns the door of an endpoint that exists, or still has sessions.
+func (d *doors) find(name string) (*door, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	handler, exists := d.app.Endpoint(name)
+	found := d.open[name]
+	if !exists && (found == nil || found.sessions.Len() == 0) || d.closed {
+		return nil, false
+	}
+	if found == nil {
+		found = d.make(name, handler)
+		d.open[name] = found
+	}
+	return found, true
+}
+
+func (d *doors) make(name string, handler mcp.Handler) *door {
+	cfg := d.app.Config()
+	l := cfg.Limits
+	handler = d.app.telemetry.Observe(handler, telemetry.Leg{Side: telemetry.Incoming, Transport: telemetry.TCP})
+	made := &door{name: name, handler: handler, cfg: cfg}
+	made.sessions = legacy.NewServer(handler, d.app.sealer, legacy.ServerOptions{
+		Endpoint: name, MaxSessions: l.Sessions, SessionTTL: cfg.Session.TTL, InputTimeout: cfg.Session.InputWait, Log: d.app.log,
+	})
+	made.stream = streamhttp.NewServer(handler, made.sessions, streamhttp.ServerOptions{
+		MaxBodyBytes: int64(l.Body), Limits: jsonrpc.Limits{MaxDepth: l.Depth}, BodyTimeout: l.BodyTimeout,
+		WriteTimeout: l.WriteTimeout, KeepAlive: l.KeepAlive,
+		ReplayEvents: orNone(l.ReplayEvents), ReplayBytes: orNone(int(l.ReplayBytes)), Log: d.app.log,
+	})
+	made.sse = httpsse.NewServer(made.converse, httpsse.ServerOptions{
+		MaxSessions: l.StreamsPerPrincipal, MaxBodyBytes: int64(l.Body), BodyTimeout: l.BodyTimeout,
+		WriteTimeout: l.WriteTimeout, KeepAlive: l.KeepAlive, Log: d.app.log,
+	})
+	return made
+}
+
+// orNone turns the configuration's 0, nothing, into that of the transport.
+func orNone(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// converse serves one lasting connection.
+func (d *door) converse(ctx context.Context, c mcp.Conn) error {
+	return legacy.Serve(ctx, c, d.handler, d.sessions, legacy.ServeOptions{Limits: jsonrpc.Limits{MaxDepth: d.cfg.Limits.Depth}})
+}
+
+// mcp answers Streamable HTTP and WebSocket on one path.
+func (d *doors) mcp(w http.ResponseWriter, r *http.Request) {
+	found, ok := d.find(r.PathValue("name"))
+	if !ok {
+		d.unknown(w, r)
+		return
+	}
+	if websocket.IsUpgrade(r) {
+		d.socket(found, w, r)
+		return
+	}
+	found.stream.ServeHTTP(w, r)
+}
+
+func (d *doors) socket(found *door, w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Upgrade(w, r, websocket.Options{
+		MaxMessageBytes: int(found.cfg.Limits.Body), WriteTimeout: found.cfg.Limits.WriteTimeout,
+		PingInterval: found.cfg.Limits.KeepAlive,
+		CheckOrigin:  func(*http.Request) bool { return true }, // the guard has checked it
+	})
+	if err != nil {
+		return // it has been answered
+	}
+	// The socket outlives the request's context, not the gateway.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	defer cancel()
+	defer context.AfterFunc(d.ctx, cancel)()
+	if err := found.converse(ctx, conn); err != nil {
+		d.app.log.DebugContext(ctx, "websocket ended", "err", err)
+	}
+}
+
+// events answers HTTP+SSE.
+func (d *doors) events(w http.ResponseWriter, r *http.Request) {
+	found, ok := d.find(r.PathValue("name"))
+	if !ok {
+		d.unknown(w, r)
+		return
+	}
+	found.sse.ServeHTTP(w, r)
+}
+
+func (d *doors) unknown(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, http.StatusNotFound, map[string]any{"jsonrpc": "2.0", "id": nil, "error": map[string]any{
+		"code": jsonrpc.CodeInvalidRequest, "message": "there is no server or view named " + r.PathValue("name"),
+	}})
+}
+
+// close ends all streams and sessions.
+func (d *doors) close() {
+	d.cancel()
+	d.mu.Lock()
+	d.closed = true
+	open := d.open
+	d.open = nil
+	d.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, found := range open {
+		wg.Go(func() {
+			found.stream.Close()
+			_ = found.sse.Close()
+			found.sessions.Close()
+		})
+	}
+	wg.Wait()
+}
+
+// sessionCount is the number of live sessions.
+func (d *doors) sessionCount() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for _, found := range d.open {
+		n += found.sessions.Len()
+	}
+	return n
+}

@@ -1,0 +1,185 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/auth"
+	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/mcp"
+)
+
+// Server answers clients over HTTP.
+type Server struct {
+	app      *App
+	doors    *doors
+	guard    atomic.Pointer[auth.Guard]
+	draining atomic.Bool
+	reload   func() (string, error) // set before Run; nil when there is nothing to reload from
+	listener net.Listener
+	http     *http.Server
+}
+
+// Listen opens the listener that the configuration names. Beyond loopback it
+// refuses to without tokens.
+func (a *App) Listen(ctx context.Context) (*Server, error) {
+	cfg := a.Config()
+	if err := mayListen(cfg); err != nil {
+		return nil, err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w (is another gateway running? choose another address with --listen)", cfg.Listen, err)
+	}
+	s := &Server{app: a, doors: newDoors(a), listener: l}
+	s.Refresh()
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: cfg.Limits.HeaderTimeout,
+		IdleTimeout:       cfg.Limits.IdleTimeout,
+		MaxHeaderBytes:    int(cfg.Limits.Header),
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// mayListen is the bind rule: who listens beyond this machine must know who calls.
+func mayListen(cfg *config.Config) error {
+	host, _, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen %q is no address: write it as HOST:PORT, like 127.0.0.1:8000", cfg.Listen)
+	}
+	ip, err := netip.ParseAddr(host)
+	loopback := host == "localhost" || err == nil && ip.IsLoopback()
+	if !loopback && len(cfg.Auth.Tokens) == 0 {
+		return fmt.Errorf("listen %s is not loopback, and anybody could call: configure auth.tokens, or listen on 127.0.0.1", cfg.Listen)
+	}
+	return nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// OnReload sets what POST /reload does. It must be called before Run.
+func (s *Server) OnReload(reload func() (string, error)) { s.reload = reload }
+
+// reloadNow answers POST /reload.
+func (s *Server) reloadNow(w http.ResponseWriter, _ *http.Request) {
+	if s.reload == nil {
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": "this gateway has no configuration file to reload"})
+		return
+	}
+	done, err := s.reload()
+	if err != nil {
+		writeJSON(w, http.StatusUnprocessableEntity, map[string]string{"error": err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"serving": done})
+}
+
+// Refresh takes up who may come in from the configuration in use.
+func (s *Server) Refresh() { s.guard.Store(auth.NewGuard(s.app.Config())) }
+
+// Run serves until ctx ends, then drains: calls under way are answered, at most
+// until the drain timeout, and streams are ended.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(bounded(s.listener, s.app.Config().Limits.Connections)) }()
+	select {
+	case err := <-failed:
+		s.doors.close()
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	drain, cancel := context.WithTimeout(context.Background(), max(s.app.Config().Shutdown.DrainTimeout, time.Millisecond))
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.doors.close()
+	}()
+	err := s.http.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close()
+	}
+	<-ended
+	<-failed
+	return err
+}
+
+// routes is the table of everything that is answered, with who may ask.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	public := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.behind((*auth.Guard).Public, h)) }
+	private := func(pattern string, h http.HandlerFunc) {
+		mux.Handle(pattern, s.app.telemetry.Endpoint(pathOf(pattern), s.behind((*auth.Guard).Private, h)))
+	}
+	private("/mcp", s.doors.mcp)
+	private("/mcp/{name}", s.doors.mcp)
+	private("GET /mcp/{name}/health", s.serverHealth)
+	private("/sse", s.doors.events)
+	private("/sse/{name}", s.doors.events)
+	private("POST /reload", s.reloadNow)
+	public("GET /health", s.health)
+	public("GET /ready", s.ready)
+	public("GET /{$}", s.welcome)
+	if s.app.Config().Telemetry.Metrics {
+		private("GET /metrics", s.app.telemetry.Metrics().ServeHTTP)
+	}
+	return s.contain(mux)
+}
+
+// pathOf is a pattern without its method.
+func pathOf(pattern string) string {
+	if _, path, ok := strings.Cut(pattern, " "); ok {
+		return path
+	}
+	return pattern
+}
+
+// behind puts a handler behind the guard of now.
+func (s *Server) behind(door func(*auth.Guard, http.Handler) http.Handler, h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		door(s.guard.Load(), h).ServeHTTP(w, r.WithContext(mcp.WithRequestID(r.Context(), rand.Text())))
+	})
+}
+
+// contain lets a fault end its request and nothing else.
+func (s *Server) contain(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(v)
+				}
+				s.app.log.Error("request failed with a fault of ours", "path", r.URL.Path, "err", v, "stack", string(debug.Stack()))
+				writeJSON(w, http.StatusInternalServerError, map[string]any{"jsonrpc": "2.0", "id": nil, "error": map[string]any{"code": -32603, "message": "internal error"}})
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		body, status = []byte(`{"error":"internal error"}`), http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // a caller that has gone does not want it
+}
