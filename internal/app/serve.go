@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -138,6 +139,11 @@ func (s *Server) routes() http.Handler {
 	public("GET /{$}", s.welcome)
 	if s.app.Config().Telemetry.Metrics {
 		private("GET /metrics", s.app.telemetry.Metrics().ServeHTTP)
+	}
+	if s.app.Config().Telemetry.Profiling {
+		private("GET /debug/pprof/", pprof.Index)
+		private("GET /debug/pprof/profile", pprof.Profile)
+		private("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return s.contain(mux)
 }

@@ -184,6 +184,8 @@ type Log struct {
 type Telemetry struct {
 	// Whether /metrics answers, in the Prometheus text format.
 	Metrics bool `yaml:"metrics" default:"true"`
+	// Whether /debug/pprof answers with Go profiles, to callers who may call.
+	Profiling bool `yaml:"profiling" default:"false"`
 	// Base URL of an OTLP/HTTP collector that traces are sent to. When empty none are sent.
 	OTLPEndpoint string `yaml:"otlp_endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" example:"http://127.0.0.1:4318"`
 	// Headers for the collector. In the environment variable they are written as name=value,name=value.
