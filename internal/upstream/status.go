@@ -44,6 +44,7 @@ type ReplicaStatus struct {
 	Links    int
 	InFlight int64
 	Reason   string
+	Err      error // what Reason is the text of; nil when that is empty
 	// Of the process that was started last, where it is one:
 	Process string // its state; empty when it is none
 	PID     int
@@ -115,7 +116,7 @@ func (r *replica) status(st *Status) ReplicaStatus {
 		why = reason
 	}
 	if why != nil {
-		rs.Reason = why.Error()
+		rs.Reason, rs.Err = why.Error(), why
 	}
 	if c, ok := r.opener.(*command); ok {
 		rs.process(c.last())
