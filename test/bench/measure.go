@@ -210,8 +210,12 @@ func (s *stage) lookBehind(ctx context.Context, round int) error {
 	if info, err := os.Stat(s.log); err == nil {
 		logged = info.Size()
 	}
-	s.bench.remark("%s, round 1: the upstream saw %d calls, %d lists, %d initialize, %d discover, refused %d; /metrics has %d bytes, the log %d",
-		s.topology.name, stats.Calls, stats.Lists, stats.Initialize, stats.Discover, stats.Refused, len(metrics), logged)
+	whose := "the gateway's upstream"
+	if s.counters[gatewayPeer] == s.counters[barePeer] {
+		whose = "the upstream, which all share,"
+	}
+	s.bench.remark("%s, round 1: %s saw %d calls, %d lists, %d initialize, %d discover, refused %d; /metrics has %d bytes, the log %d",
+		s.topology.name, whose, stats.Calls, stats.Lists, stats.Initialize, stats.Discover, stats.Refused, len(metrics), logged)
 	return nil
 }
 
