@@ -31,7 +31,7 @@ func judge(ctx context.Context, opts options, r run, all targets) (row, error) {
 		if err != nil {
 			return result, err
 		}
-		result = row{run: r, score: found, wrong: surprises(found, r.allowed, dir)}
+		result = row{run: r, score: found, wrong: r.surprises(found, dir)}
 		if len(result.wrong) == 0 {
 			break
 		}
@@ -52,15 +52,19 @@ func (r run) pass(ctx context.Context, opts options, all targets, dir string) (s
 	return clientPass(ctx, r, command, dir)
 }
 
-// surprises are the scenarios that failed and should not have, and those that were said to fail and did not.
-func surprises(found score, allowed map[string]string, dir string) []string {
+// surprises are the scenarios that failed and should not have, those that were said to fail and did not, and too few
+// checks.
+func (r run) surprises(found score, dir string) []string {
 	var wrong []string
+	if found.passed < r.least {
+		wrong = append(wrong, fmt.Sprintf("%d checks passed, want at least %d: the rest were skipped", found.passed, r.least))
+	}
 	for _, name := range failing(found.required) {
-		if allowed[name] == "" {
+		if r.allowed[name] == "" {
 			wrong = append(wrong, strings.Join(append([]string{name + " failed"}, complaints(dir, name)...), "\n      "))
 		}
 	}
-	for name := range allowed {
+	for name := range r.allowed {
 		if passed, ran := found.required[name]; !ran {
 			wrong = append(wrong, name+" is allowed to fail, but is not run")
 		} else if passed {

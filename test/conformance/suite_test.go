@@ -51,18 +51,21 @@ func TestOutputWithoutScoresIsRefused(t *testing.T) {
 }
 
 func TestSurprises(t *testing.T) {
-	found := score{required: map[string]bool{"caching": false, "tools-list": true}}
+	found := score{passed: 3, required: map[string]bool{"caching": false, "tools-list": true}}
 	for _, tt := range []struct {
 		name    string
 		allowed map[string]string
+		least   int
 		want    []string
 	}{
-		{"a scenario that fails and may not", nil, []string{"caching failed\n      ttl: no ttlMs"}},
-		{"a scenario that fails and may", map[string]string{"caching": "old server"}, nil},
-		{"a scenario that may fail and passes", map[string]string{"caching": "old server", "tools-list": "none"},
+		{"a scenario that fails and may not", nil, 0, []string{"caching failed\n      ttl: no ttlMs"}},
+		{"a scenario that fails and may", map[string]string{"caching": "old server"}, 0, nil},
+		{"a scenario that may fail and passes", map[string]string{"caching": "old server", "tools-list": "none"}, 0,
 			[]string{"tools-list passed: take it off the list of those that may fail"}},
-		{"a scenario that may fail and is not run", map[string]string{"caching": "old server", "gone": "none"},
+		{"a scenario that may fail and is not run", map[string]string{"caching": "old server", "gone": "none"}, 0,
 			[]string{"gone is allowed to fail, but is not run"}},
+		{"checks that were skipped", map[string]string{"caching": "old server"}, 4,
+			[]string{"3 checks passed, want at least 4: the rest were skipped"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -74,7 +77,7 @@ func TestSurprises(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(results, "checks.json"), []byte(checks), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, surprises(found, tt.allowed, dir)); diff != "" {
+			if diff := cmp.Diff(tt.want, run{allowed: tt.allowed, least: tt.least}.surprises(found, dir)); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

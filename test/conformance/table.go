@@ -21,7 +21,8 @@ runs but does not count too, most of them of the Tasks extension, which the serv
 The server is the official Go SDK's conformance server. *stateful* is its mode for the revisions with sessions,
 *stateless* the one for 2026-07-28. *both* is the two on one URL, and *modern* the same URL without the older revisions;
 there, four tools of the server that can only ask the client something within a session ask in the way of 2026-07-28 as
-well. *stdio* is the server as a child process.
+well. *stdio* is the server as a child process, which speaks every revision; *stdio-old* is the same with the gateway told
+to use a revision with sessions.
 `
 
 // table writes the scores for people.

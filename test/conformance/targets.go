@@ -126,6 +126,7 @@ func behind(servers map[string]string) string {
 	}
 	if program, err := peers.Find(peers.EverythingServer); err == nil {
 		fmt.Fprintf(&yaml, "  %s: {command: [%q]}\n", overStdio, program)
+		fmt.Fprintf(&yaml, "  %s: {command: [%q], protocol: legacy}\n", oldStdio, program)
 	}
 	return yaml.String()
 }
