@@ -13,26 +13,32 @@ func Cacheable(method string) bool {
 	return false
 }
 
-// ModernResult returns r with the members that a stateless client must find and
+// ModernEdits returns the members that a stateless client must find in r and
 // that a server of an older revision did not send: resultType, and where the
 // result may be cached, hints that say "not at all".
-func ModernResult(method string, r Result) Result {
+func ModernEdits(method string, r Result) []jsonrpc.Edit {
 	var edits []jsonrpc.Edit
 	if r.Get("resultType") == nil {
 		edits = append(edits, jsonrpc.Edit{Name: "resultType", Value: []byte(`"complete"`)})
 	}
-	if r.Type() == Complete && Cacheable(method) {
-		if r.Get("ttlMs") == nil {
-			edits = append(edits, jsonrpc.Edit{Name: "ttlMs", Value: []byte("0")})
-		}
-		if r.Get("cacheScope") == nil {
-			edits = append(edits, jsonrpc.Edit{Name: "cacheScope", Value: []byte(`"private"`)})
-		}
+	if !Cacheable(method) || r.Type() != Complete {
+		return edits
 	}
-	if edits == nil {
-		return r
+	if r.Get("ttlMs") == nil {
+		edits = append(edits, jsonrpc.Edit{Name: "ttlMs", Value: []byte("0")})
 	}
-	return Result{r.With(edits...)}
+	if r.Get("cacheScope") == nil {
+		edits = append(edits, jsonrpc.Edit{Name: "cacheScope", Value: []byte(`"private"`)})
+	}
+	return edits
+}
+
+// ModernResult returns r with the members of [ModernEdits].
+func ModernResult(method string, r Result) Result {
+	if edits := ModernEdits(method, r); edits != nil {
+		return Result{r.With(edits...)}
+	}
+	return r
 }
 
 // Tagged returns a notification of a subscription as its subscriber must see

@@ -38,6 +38,10 @@ type pages struct {
 	expires time.Time // what clients are told, zero when they shall not keep it
 	version string    // part of cursors, so that one of another version is noticed
 	routes  map[string]route
+
+	mu      sync.Mutex   // guards what follows
+	left    int64        // seconds that the pages of counted say
+	counted []mcp.Result // results with their time left
 }
 
 // route is where a name of an endpoint leads.
@@ -73,12 +77,26 @@ func (m *many) list(ctx context.Context, req *mcp.Request, k kind) (mcp.Result, 
 	} else if req.Params.Get("cursor") != nil {
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "cursor must be a string")
 	}
-	result := p.results[at]
-	if !p.expires.IsZero() && req.Client != nil && req.Client.Revision.Modern() {
-		left := max(p.expires.Sub(m.set.gateway.o.Now()), 0).Milliseconds()
-		result.Object = result.With(jsonrpc.Edit{Name: "ttlMs", Value: strconv.AppendInt(nil, left, 10)})
+	if p.expires.IsZero() || req.Client == nil || !req.Client.Revision.Modern() {
+		return p.results[at], nil
 	}
-	return result, nil
+	return p.timed(at, m.set.gateway.o.Now()), nil
+}
+
+// timed returns a page that says how long it may still be kept: in whole
+// seconds, so that it is written anew at most once in each.
+func (p *pages) timed(at int, now time.Time) mcp.Result {
+	left := max(int64(p.expires.Sub(now)/time.Second), 0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left != left || p.counted == nil {
+		p.left, p.counted = left, make([]mcp.Result, len(p.results))
+	}
+	if p.counted[at].IsZero() {
+		ttl := strconv.AppendInt(nil, left*1000, 10)
+		p.counted[at] = mcp.Result{Object: p.results[at].With(jsonrpc.Edit{Name: "ttlMs", Value: ttl})}
+	}
+	return p.counted[at]
 }
 
 // prepared returns the list as the caller's class sees it, made anew when

@@ -20,7 +20,10 @@ type Message struct {
 	// Params is absent or an object: MCP has no positional parameters.
 	Params Object
 	Result Object
-	Error  *Error
+	// Edits are applied to Result when it is written, so that a large one need not be copied for a member more or less. A
+	// message that was parsed has none.
+	Edits []Edit
+	Error *Error
 }
 
 // IsRequest reports whether m wants an answer.
@@ -62,7 +65,7 @@ func (m Message) Append(dst []byte) []byte {
 		return append(dst, '}')
 	}
 	dst = append(dst, `,"result":`...)
-	dst = m.Result.Append(dst)
+	dst = m.Result.Append(dst, m.Edits...)
 	return append(dst, '}')
 }
 

@@ -51,11 +51,11 @@ func modernError(req *mcp.Request, err *mcp.Error) *mcp.Error {
 	return &mcp.Error{Code: jsonrpc.CodeInvalidParams, Message: err.Message, Data: data}
 }
 
-// legacyResult is a result as a client of r knows it: without the members of
+// legacyEdits make of a result what a client of r knows: without the members of
 // the stateless era, and with content that r has. Members that nobody here
 // knows stay.
-func legacyResult(method string, result mcp.Result, r mcp.Revision) mcp.Result {
-	edits := make([]jsonrpc.Edit, 0, 4)
+func legacyEdits(method string, result mcp.Result, r mcp.Revision) []jsonrpc.Edit {
+	var edits []jsonrpc.Edit
 	for _, name := range [...]string{"resultType", "ttlMs", "cacheScope"} {
 		if result.Get(name) != nil {
 			edits = append(edits, jsonrpc.Edit{Name: name})
@@ -70,10 +70,7 @@ func legacyResult(method string, result mcp.Result, r mcp.Revision) mcp.Result {
 	case "tools/call":
 		edits = append(edits, legacyOutput(result, r)...)
 	}
-	if len(edits) == 0 {
-		return result
-	}
-	return mcp.Result{Object: result.With(edits...)}
+	return edits
 }
 
 // withoutServerInfo returns nil, which removes _meta, when nothing else is in it.

@@ -212,12 +212,10 @@ func (s *serving) modern(ctx context.Context, msg jsonrpc.Message) (answer jsonr
 	if err != nil {
 		return jsonrpc.Message{ID: msg.ID, Error: mcp.WireError(err)}
 	}
-	result = mcp.ModernResult(msg.Method, result)
 	if listening {
-		tagged := mcp.Tagged(mcp.Notification{Params: result.Object}, msg.ID)
-		result.Object = tagged.Params
+		result.Object = mcp.Tagged(mcp.Notification{Params: result.Object}, msg.ID).Params
 	}
-	return jsonrpc.Message{ID: msg.ID, Result: result.Object}
+	return jsonrpc.Message{ID: msg.ID, Result: result.Object, Edits: mcp.ModernEdits(msg.Method, result)}
 }
 
 // batch answers several messages at once, which only 2025-03-26 has.

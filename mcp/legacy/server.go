@@ -61,6 +61,7 @@ type Server struct {
 	sealer  *Sealer
 	o       ServerOptions
 	listens sync.WaitGroup // the sessions' subscriptions
+	shapes  shapes
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*list.Element

@@ -114,7 +114,7 @@ func (s *Session) Handle(ctx context.Context, msg jsonrpc.Message, out mcp.Strea
 	if err != nil {
 		return jsonrpc.Message{ID: msg.ID, Error: legacyError(msg, mcp.WireError(err))}
 	}
-	return jsonrpc.Message{ID: msg.ID, Result: result.Object}
+	return jsonrpc.Message{ID: msg.ID, Result: result.Object, Edits: s.server.shapes.edits(msg.Method, result, s.client.Revision)}
 }
 
 func (s *Session) answer(ctx context.Context, msg jsonrpc.Message, out mcp.Stream) (mcp.Result, error) {
@@ -142,11 +142,7 @@ func (s *Session) answer(ctx context.Context, msg jsonrpc.Message, out mcp.Strea
 	req.Notify = func(n mcp.Notification) {
 		_ = out.Send(ctx, jsonrpc.Message{Method: n.Method, Params: n.Params}) // a client that has gone may come back for the result
 	}
-	result, err := s.complete(ctx, req, out)
-	if err != nil {
-		return mcp.Result{}, err
-	}
-	return legacyResult(msg.Method, result, s.client.Revision), nil
+	return s.complete(ctx, req, out)
 }
 
 // begin registers a call, so that the client can cancel it.

@@ -112,5 +112,5 @@ func (b *batch) finish() {
 	}
 	text = append(text, ']')
 	st.x.out.w.Header()["Content-Type"] = st.x.s.fixed.json
-	st.x.writeAnswer(http.StatusOK, len(text), text)
+	st.x.writeAnswer(http.StatusOK, text)
 }

@@ -36,11 +36,7 @@ func readBody(r io.Reader, length, limit int64) ([]byte, error) {
 func readGrowing(r io.Reader, buf []byte, length, limit int64) ([]byte, error) {
 	for {
 		if len(buf) == cap(buf) {
-			size := int64(cap(buf)) * 4
-			if length > 0 {
-				size = min(size, length)
-			}
-			buf = grown(buf, int(min(size, limit+1)))
+			buf = grown(buf, int(min(nextSize(int64(cap(buf)), length), limit+1)))
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -55,6 +51,18 @@ func readGrowing(r io.Reader, buf []byte, length, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// maxTrusted is how much is set aside at once for a peer that has announced and
+// begun to send it; further memory follows what comes.
+const maxTrusted = 4 << 20
+
+// nextSize is the size of the buffer after one of the given size is full.
+func nextSize(size, length int64) int64 {
+	if length <= 0 {
+		return 4 * size
+	}
+	return min(length, max(4*size, maxTrusted))
 }
 
 func grown(buf []byte, size int) []byte {

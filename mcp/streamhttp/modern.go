@@ -214,7 +214,7 @@ func (c *statelessCall) finish(result mcp.Result, err error) {
 	if err != nil {
 		m.Error = c.s.wire(c.r.Context(), c.req.Method, err)
 	} else {
-		m.Result = mcp.ModernResult(c.req.Method, result).Object
+		m.Result, m.Edits = result.Object, mcp.ModernEdits(c.req.Method, result)
 	}
 	switch {
 	case events != nil:

@@ -192,21 +192,25 @@ func (x *exchange) answer(status int, m jsonrpc.Message) {
 	w.Header()["Content-Type"] = x.s.fixed.json
 	buf := x.s.buffers.get()
 	defer x.s.buffers.put(buf)
-	result := m.Result.Raw()
-	if m.Error != nil || len(result) <= copyLimit {
+	if m.Error != nil || len(m.Result.Raw()) <= copyLimit {
 		*buf = m.Append(*buf)
-		x.writeAnswer(status, len(*buf), *buf)
+		x.writeAnswer(status, *buf)
 		return
 	}
 	*buf = append(*buf, `{"jsonrpc":"2.0","id":`...)
 	*buf = append(*buf, m.ID...)
 	*buf = append(*buf, `,"result":`...)
-	x.writeAnswer(status, len(*buf)+len(result)+1, *buf, result, []byte{'}'})
+	parts := append([][]byte{*buf}, m.Result.Pieces(m.Edits...)...)
+	x.writeAnswer(status, append(parts, []byte{'}'})...)
 }
 
-// writeAnswer writes parts of size bytes in all. The error of writing to a
-// client that has gone is nobody's.
-func (x *exchange) writeAnswer(status, size int, parts ...[]byte) {
+// writeAnswer writes the parts of an answer. The error of writing to a client
+// that has gone is nobody's.
+func (x *exchange) writeAnswer(status int, parts ...[]byte) {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
 	if size > 1<<10 { // net/http counts what fits into its buffer
 		x.out.w.Header()["Content-Length"] = []string{strconv.Itoa(size)}
 	}
