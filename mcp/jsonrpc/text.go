@@ -50,13 +50,32 @@ func (s *scanner) text(i int) (end int, escaped bool) {
 	}
 }
 
-// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII. Most runs are short; one
-// that has lasted for 64 bytes is likely to go on, and is followed in larger steps.
+// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII. Four words are taken
+// before the first is judged, so that loads and sums overlap.
 func plainRun(d []byte, i int) int {
-	for far := i + 64; i+8 <= len(d); i += 8 {
-		if i == far {
-			i = plainBlocks(d, i)
+	for ; i+32 <= len(d); i += 32 {
+		b := d[i : i+32 : i+32]
+		w0, w1 := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
+		w2, w3 := binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
+		if m := special(w0); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
 		}
+		if m := special(w1); m != 0 {
+			return i + 8 + bits.TrailingZeros64(m)>>3
+		}
+		if m := special(w2); m != 0 {
+			return i + 16 + bits.TrailingZeros64(m)>>3
+		}
+		if m := special(w3); m != 0 {
+			return i + 24 + bits.TrailingZeros64(m)>>3
+		}
+	}
+	return plainTail(d, i)
+}
+
+// plainTail is plainRun for the last bytes.
+func plainTail(d []byte, i int) int {
+	for ; i+8 <= len(d); i += 8 {
 		if m := special(binary.LittleEndian.Uint64(d[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
@@ -64,19 +83,6 @@ func plainRun(d []byte, i int) int {
 	for ; i < len(d); i++ {
 		if c := d[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
 			return i
-		}
-	}
-	return i
-}
-
-// plainBlocks skips blocks of 32 bytes of plain ASCII from i, as long as a word is left after them.
-func plainBlocks(d []byte, i int) int {
-	for ; i+40 <= len(d); i += 32 {
-		b := d[i : i+32 : i+32]
-		m := special(binary.LittleEndian.Uint64(b)) | special(binary.LittleEndian.Uint64(b[8:])) |
-			special(binary.LittleEndian.Uint64(b[16:])) | special(binary.LittleEndian.Uint64(b[24:]))
-		if m != 0 {
-			break
 		}
 	}
 	return i
