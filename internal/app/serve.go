@@ -96,6 +96,7 @@ func (s *Server) Refresh() { s.guard.Store(auth.NewGuard(s.app.Config())) }
 // Run serves until ctx ends, then drains: calls under way are answered, at most
 // until the drain timeout, and streams are ended.
 func (s *Server) Run(ctx context.Context) error {
+	defer holdFloor()()
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(bounded(s.listener, s.app.Config().Limits.Connections)) }()
 	select {

@@ -26,13 +26,16 @@ type hub struct {
 	subscribers map[*subscriber]bool
 }
 
-// subscriber is one subscriptions/listen under way.
+// subscriber is one subscriptions/listen under way. Most of them wait for
+// something that never happens, so what waits is kept in a list that grows.
 type subscriber struct {
 	server string // whose changes count; empty for all
 	lists  [kindCount]bool
-	queue  chan mcp.Notification
-	slow   chan struct{} // closed when the queue was full
-	once   sync.Once
+	wake   chan struct{} // something waits
+
+	mu      sync.Mutex // guards what follows
+	waiting []mcp.Notification
+	slow    bool // more than maxQueued waited
 }
 
 func (h *hub) add(s *subscriber) {
@@ -74,13 +77,34 @@ func (h *hub) announceAll() {
 	}
 }
 
-// put queues n, or notes that the subscriber does not keep up.
+// put queues n, or notes that the subscriber does not keep up. A list change
+// that waits already says the same.
 func (s *subscriber) put(n mcp.Notification) {
-	select {
-	case s.queue <- n:
-	default:
-		s.once.Do(func() { close(s.slow) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.waiting {
+		if n.Params.IsZero() && w.Method == n.Method {
+			return
+		}
 	}
+	if len(s.waiting) >= maxQueued {
+		s.slow = true
+	} else {
+		s.waiting = append(s.waiting, n)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// take returns what waits, and whether something was lost.
+func (s *subscriber) take() ([]mcp.Notification, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waiting := s.waiting
+	s.waiting = nil
+	return waiting, s.slow
 }
 
 func (s *subscriber) putUpdated(uris []string) {
@@ -90,7 +114,7 @@ func (s *subscriber) putUpdated(uris []string) {
 }
 
 func newSubscriber(wanted jsonrpc.Object, server string) *subscriber {
-	s := &subscriber{server: server, queue: make(chan mcp.Notification, maxQueued), slow: make(chan struct{})}
+	s := &subscriber{server: server, wake: make(chan struct{}, 1)}
 	on := func(name string) bool { return string(wanted.Get(name)) == "true" }
 	s.lists[tools], s.lists[prompts] = on("toolsListChanged"), on("promptsListChanged")
 	s.lists[resources] = on("resourcesListChanged")
@@ -141,10 +165,14 @@ func (sub *subscriber) serve(ctx context.Context, req *mcp.Request, p feedPlan) 
 	}
 	for {
 		select {
-		case n := <-sub.queue:
-			req.Emit(n)
-		case <-sub.slow:
-			return false, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited", maxQueued)
+		case <-sub.wake:
+			waiting, slow := sub.take()
+			for _, n := range waiting {
+				req.Emit(n)
+			}
+			if slow {
+				return false, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited", maxQueued)
+			}
 		case <-p.set.replaced:
 			return true, nil
 		case <-ctx.Done():
