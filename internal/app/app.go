@@ -40,6 +40,9 @@ type Options struct {
 	QuietCalls bool
 	// Proxy returns the HTTP proxy for a request; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Builtin makes a server that the configuration calls builtin, from its
+	// settings; those of package builtin by default.
+	Builtin func(name string, settings json.RawMessage) (mcp.Handler, error)
 }
 
 // App is a gateway with its servers. Close it.
@@ -76,6 +79,11 @@ type running struct {
 func Open(cfg *config.Config, o Options) (*App, error) {
 	if o.LogOutput == nil {
 		o.LogOutput = io.Discard
+	}
+	if o.Builtin == nil {
+		o.Builtin = func(name string, settings json.RawMessage) (mcp.Handler, error) {
+			return builtin.New(name, o.Version, settings)
+		}
 	}
 	info, err := json.Marshal(map[string]string{"name": "dragoman", "title": "Dragoman", "version": o.Version})
 	if err != nil {
@@ -222,9 +230,7 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 func (a *App) surroundings(cfg *config.Config) upstream.Surroundings {
 	return upstream.Surroundings{
 		HTTP: a.network.HTTPClient(), Processes: a.processes,
-		Builtin: func(name string, settings json.RawMessage) (mcp.Handler, error) {
-			return builtin.New(name, a.o.Version, settings)
-		},
+		Builtin: a.o.Builtin,
 		Parking: a.parking, Info: a.info,
 		Limits:     jsonrpc.Limits{MaxDepth: cfg.Limits.Depth},
 		MaxMessage: int64(cfg.Limits.UpstreamResponse),
