@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -19,6 +20,36 @@ type Client struct {
 	Session string
 	// Kinds are the capabilities above, read.
 	Kinds Kinds
+
+	introduction atomic.Pointer[[]byte] // of a client with a session to stateless peers
+}
+
+// introduce writes the members of _meta that tell a stateless peer who asks, as
+// they stand in it, without braces: the same for all requests of a session.
+func (c *Client) introduce() []byte {
+	if known := c.introduction.Load(); known != nil {
+		return *known
+	}
+	text := append([]byte(`"`+MetaVersion+`":"`), Revision20260728...)
+	text = append(text, `","`+MetaCapabilities+`":`...)
+	text = append(text, modernCapabilities(c)...)
+	if c.Info != nil {
+		text = append(append(text, `,"`+MetaClientInfo+`":`...), c.Info...)
+	}
+	c.introduction.Store(&text)
+	return text
+}
+
+// modernCapabilities says of a client what it said itself. A client of a
+// session-shaped revision has no extensions, and its tasks are another dialect.
+func modernCapabilities(c *Client) []byte {
+	if c.Capabilities.IsZero() {
+		return []byte("{}")
+	}
+	if c.Revision.Modern() || c.Capabilities.Get("tasks") == nil {
+		return c.Capabilities.Raw()
+	}
+	return c.Capabilities.Append(nil, jsonrpc.Edit{Name: "tasks"})
 }
 
 // NewClient returns a Client of what a peer declared, with its kinds read.

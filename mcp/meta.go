@@ -101,25 +101,8 @@ func IsModern(params jsonrpc.Object) bool {
 // place and with a _meta from which the members that the protocol owns are
 // gone, except those that the edge sets with own.
 func (req *Request) AppendParams(dst []byte, own ...jsonrpc.Edit) []byte {
-	edits := make([]jsonrpc.Edit, 0, 2)
-	if key := NameKey(req.Method); key != "" {
-		if was, _ := req.Params.String(key); was != req.Name {
-			edits = append(edits, jsonrpc.Edit{Name: key, Value: jsonrpc.AppendString(nil, req.Name)})
-		}
-	}
-	meta := req.appendMeta(own)
-	switch {
-	case len(meta) > 2:
-		edits = append(edits, jsonrpc.Edit{Name: "_meta", Value: meta})
-	case req.Params.Get("_meta") != nil:
-		edits = append(edits, jsonrpc.Edit{Name: "_meta"})
-	}
-	return req.Params.Append(dst, edits...)
-}
-
-func (req *Request) appendMeta(own []jsonrpc.Edit) []byte {
 	meta, _ := jsonrpc.Split(req.Params.Get("_meta"))
-	edits := make([]jsonrpc.Edit, 0, 8+len(own))
+	edits := make([]jsonrpc.Edit, 0, 8)
 	for _, m := range meta.Members() {
 		if ownedMeta(m.Name) && !edited(own, m.Name) {
 			edits = append(edits, jsonrpc.Edit{Name: m.Name})
@@ -129,7 +112,83 @@ func (req *Request) appendMeta(own []jsonrpc.Edit) []byte {
 	if req.TraceParent != "" {
 		edits = append(edits, jsonrpc.Edit{Name: MetaTraceParent, Value: jsonrpc.AppendString(nil, req.TraceParent)})
 	}
-	return meta.Append(nil, edits...)
+	if len(edits) == 0 {
+		return req.appendWith(dst)
+	}
+	text := meta.Append(nil, edits...)
+	if len(text) == 2 {
+		text = nil
+	}
+	return req.appendWith(dst, jsonrpc.Edit{Name: "_meta", Value: text})
+}
+
+// appendWith writes Params with Name in its place and with a further edit.
+func (req *Request) appendWith(dst []byte, more ...jsonrpc.Edit) []byte {
+	key := NameKey(req.Method)
+	if key != "" {
+		if was, _ := req.Params.String(key); was != req.Name {
+			more = append(more, jsonrpc.Edit{Name: key, Value: jsonrpc.AppendString(nil, req.Name)})
+		}
+	}
+	return req.Params.Append(dst, more...)
+}
+
+// AppendModern writes the request's params for a peer of the stateless era, to
+// which every request tells who asks. token is the edge's own progress token,
+// "" for none.
+func (req *Request) AppendModern(dst []byte, token string) []byte {
+	meta, _ := jsonrpc.Split(req.Params.Get("_meta"))
+	if req.Client != nil && sameMemory(meta.Get(MetaCapabilities), req.Client.Capabilities.Raw()) {
+		return req.appendPassed(dst, meta, token)
+	}
+	text := make([]byte, 1, 512)
+	text[0] = '{'
+	for _, m := range meta.Members() {
+		if !ownedMeta(m.Name) {
+			text = append(append(jsonrpc.AppendString(text, m.Name), ':'), m.Value...)
+			text = append(text, ',')
+		}
+	}
+	client := req.Client
+	if client == nil {
+		client = &Client{Revision: Revision20260728}
+	}
+	text = append(text, client.introduce()...)
+	if req.LogLevel != "" {
+		text = jsonrpc.AppendString(append(text, `,"`+MetaLogLevel+`":`...), req.LogLevel)
+	}
+	if token != "" {
+		text = append(append(text, `,"`+MetaProgressToken+`":`...), token...)
+	}
+	if req.TraceParent != "" {
+		text = jsonrpc.AppendString(append(text, `,"`+MetaTraceParent+`":`...), req.TraceParent)
+	}
+	return req.appendWith(dst, jsonrpc.Edit{Name: "_meta", Value: append(text, '}')})
+}
+
+// sameMemory reports whether a and b are the same bytes at the same place: then
+// Client was read from these very params (see [ReadClient]).
+func sameMemory(a, b []byte) bool {
+	return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0]
+}
+
+// appendPassed is AppendModern for the request of a stateless client, which has
+// told itself who asks: only what belongs to one leg is changed.
+func (req *Request) appendPassed(dst []byte, meta jsonrpc.Object, token string) []byte {
+	var edits []jsonrpc.Edit
+	switch {
+	case token != "":
+		edits = append(edits, jsonrpc.Edit{Name: MetaProgressToken, Value: []byte(token)})
+	case meta.Get(MetaProgressToken) != nil:
+		edits = append(edits, jsonrpc.Edit{Name: MetaProgressToken})
+	}
+	if was, _ := meta.String(MetaTraceParent); was != req.TraceParent {
+		edits = append(edits, jsonrpc.Edit{Name: MetaTraceParent, Value: jsonrpc.AppendString(nil, req.TraceParent)})
+	}
+	if edits == nil {
+		return req.appendWith(dst)
+	}
+	return req.appendWith(dst, jsonrpc.Edit{Name: "_meta", Value: meta.Append(nil, edits...)})
 }
 
 func ownedMeta(name string) bool {

@@ -59,7 +59,7 @@ func (s *Stateless) Handle(ctx context.Context, req *Request) (Result, error) {
 	if req.ProgressToken != nil && req.Notify != nil {
 		out.ProgressToken = strconv.FormatInt(s.token.Add(1), 10)
 	}
-	out.Params = req.AppendParams(nil, ModernMeta(req, out.ProgressToken)...)
+	out.Params = req.AppendModern(nil, out.ProgressToken)
 	call, err := s.ch.Start(ctx, out)
 	if err != nil {
 		return Result{}, err
@@ -101,40 +101,6 @@ func ResponseOf(msg jsonrpc.Message) (Result, error) {
 		return Result{}, msg.Error
 	}
 	return Result{msg.Result}, nil
-}
-
-// ModernMeta returns the members of _meta that an edge to a stateless peer
-// writes for req. token is the edge's own progress token, "" for none.
-func ModernMeta(req *Request, token string) []jsonrpc.Edit {
-	edits := make([]jsonrpc.Edit, 0, 5)
-	edits = append(edits, jsonrpc.Edit{Name: MetaVersion, Value: []byte(`"` + Revision20260728 + `"`)})
-	capabilities := []byte("{}")
-	if c := req.Client; c != nil {
-		capabilities = modernCapabilities(c)
-		if c.Info != nil {
-			edits = append(edits, jsonrpc.Edit{Name: MetaClientInfo, Value: c.Info})
-		}
-	}
-	edits = append(edits, jsonrpc.Edit{Name: MetaCapabilities, Value: capabilities})
-	if req.LogLevel != "" {
-		edits = append(edits, jsonrpc.Edit{Name: MetaLogLevel, Value: jsonrpc.AppendString(nil, req.LogLevel)})
-	}
-	if token != "" {
-		edits = append(edits, jsonrpc.Edit{Name: MetaProgressToken, Value: []byte(token)})
-	}
-	return edits
-}
-
-// modernCapabilities says of a client what it said itself. A client of a
-// session-shaped revision has no extensions, and its tasks are another dialect.
-func modernCapabilities(c *Client) []byte {
-	if c.Capabilities.IsZero() {
-		return []byte("{}")
-	}
-	if c.Revision.Modern() || c.Capabilities.Get("tasks") == nil {
-		return c.Capabilities.Raw()
-	}
-	return c.Capabilities.Append(nil, jsonrpc.Edit{Name: "tasks"})
 }
 
 // OwnNotification returns a notification of a peer as its caller knows it: with

@@ -65,9 +65,9 @@ func TestARequestTellsWhoAsksAndHidesWhoAskedBefore(t *testing.T) {
 	req.Name = "add"
 	done := handle(within(t), s, req)
 	got := peer.Request("tools/call")
-	want := `{"name":"add","arguments":{"n":123456789012345678901},"x-grease":1,"_meta":{"progressToken":1,` +
-		`"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/logLevel":"debug","x/own":true,"traceparent":"00-a",` +
-		`"io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/clientCapabilities":{"roots":{},"x-grease":{}}}}`
+	want := `{"name":"add","arguments":{"n":123456789012345678901},"x-grease":1,"_meta":{"x/own":true,` +
+		`"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"roots":{},"x-grease":{}},` +
+		`"io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/logLevel":"debug","progressToken":1,"traceparent":"00-a"}}`
 	if diff := cmp.Diff(want, string(got.Params.Raw())); diff != "" {
 		t.Errorf("params (-want +got):\n%s", diff)
 	}

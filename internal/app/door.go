@@ -47,12 +47,12 @@ func newDoors(a *App) *doors {
 func (d *doors) find(name string) (*door, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	handler, exists := d.app.Endpoint(name)
 	found := d.open[name]
-	if !exists && (found == nil || found.sessions.Len() == 0) || d.closed {
+	if !d.app.gateway.Has(name) && (found == nil || found.sessions.Len() == 0) || d.closed {
 		return nil, false
 	}
 	if found == nil {
+		handler, _ := d.app.Endpoint(name)
 		found = d.make(name, handler)
 		d.open[name] = found
 	}

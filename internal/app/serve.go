@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -160,7 +162,7 @@ func pathOf(pattern string) string {
 // behind puts a handler behind the guard of now.
 func (s *Server) behind(door func(*auth.Guard, http.Handler) http.Handler, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		door(s.guard.Load(), h).ServeHTTP(w, r.WithContext(mcp.WithRequestID(r.Context(), rand.Text())))
+		door(s.guard.Load(), h).ServeHTTP(w, r.WithContext(mcp.WithRequestID(r.Context(), requestID())))
 	})
 }
 
@@ -178,6 +180,14 @@ func (s *Server) contain(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// requestID names a request in the log. It is no secret, so that it need not
+// come from the system's generator.
+func requestID() string {
+	var id [8]byte
+	binary.LittleEndian.PutUint64(id[:], rand.Uint64())
+	return hex.EncodeToString(id[:])
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -144,12 +144,18 @@ func (g *Gateway) Names() (servers, views []string) {
 	return servers, views
 }
 
+// Has reports whether there is a server or view of that name; there always is
+// one named "".
+func (g *Gateway) Has(name string) bool {
+	_, ok := g.set.Load().scopes[name]
+	return ok
+}
+
 // Endpoint returns the handler of an endpoint: "" for all servers, otherwise a
 // server, with its own names, or a view. The handler looks the name up at each
 // request, so that it stays good when the set is replaced; once the name is
 // gone it answers that it is. The second result tells whether it exists now.
 func (g *Gateway) Endpoint(name string) (mcp.Handler, bool) {
-	_, ok := g.set.Load().scopes[name]
 	return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
 		if req.Method == "subscriptions/listen" {
 			return g.listen(ctx, req, name)
@@ -161,7 +167,7 @@ func (g *Gateway) Endpoint(name string) (mcp.Handler, bool) {
 			return mcp.Result{}, gone(name)
 		}
 		return scope.handle(ctx, req)
-	}), ok
+	}), g.Has(name)
 }
 
 func gone(name string) error {
