@@ -173,7 +173,8 @@ func complaints(dir, scenario string) []string {
 			return nil
 		}
 		for _, check := range checks {
-			if check.Status == "FAILURE" && len(found) < maxComplaints {
+			// A warning fails a client, though not a server.
+			if (check.Status == "FAILURE" || check.Status == "WARNING") && len(found) < maxComplaints {
 				words := []rune(strings.Join(strings.Fields(check.ID+": "+check.ErrorMessage), " "))
 				found = append(found, string(words[:min(len(words), maxComplaint)]))
 			}
