@@ -1,30 +1,132 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dragoman-mcp/dragoman/internal/app"
+	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 )
 
 func newCheck() *cobra.Command {
 	src := &source{}
+	form := ""
 	cmd := &cobra.Command{
-		Use:     "check",
+		Use:     "check [FILE]",
 		Aliases: []string{"validate"},
 		Short:   "Check a configuration and report all its faults",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, name, err := src.load()
-			if err != nil {
+		Long: `Check a configuration: its form, that its references resolve, and that it makes
+sense. Nothing is started; dragoman doctor does that. All faults are reported at
+once, each with its place.`,
+		GroupID: groupSet,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && src.file != "" {
+				return exit(exitUsage, usageError(cmd, errors.New("one file at a time")))
+			}
+			if len(args) == 1 {
+				src.file = args[0]
+			}
+			if err := oneOf("-o", form, formText, formJSON); err != nil {
 				return err
 			}
-			for _, w := range cfg.Warnings {
-				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is good: %s, %s\n", name, count(len(cfg.Servers), "server"), count(len(cfg.Views), "view"))
-			return nil
+			return check(cmd, src, form)
 		},
 	}
 	src.flags(cmd)
+	cmd.Flags().StringVarP(&form, "output", "o", formText, "`FORM`: text or json")
 	return cmd
+}
+
+func check(cmd *cobra.Command, src *source, form string) error {
+	s := newScreen(cmd.OutOrStdout(), cmd.ErrOrStderr())
+	cfg, name, err := src.load()
+	if err == nil {
+		err = builtinsExist(cfg)
+	}
+	if form == formJSON {
+		return reportJSON(s, cfg, name, err)
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		s.say("warning: %s", w)
+	}
+	fmt.Fprintf(s.out, "%s is good: %s, %s\n", name, count(len(cfg.Servers), "server"), count(len(cfg.Views), "view"))
+	return nil
+}
+
+// builtinsExist finds servers that name a built-in one that there is not. It
+// starts nothing: a server is opened by its first call only.
+func builtinsExist(cfg *config.Config) error {
+	alone := modest(cfg)
+	alone.Servers, alone.Views = nil, nil
+	a, err := app.Open(alone, appOptions(nil))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = a.Close(context.Background()) }() // nothing was opened
+	var faults strict.Faults
+	for _, name := range slices.Sorted(maps.Keys(cfg.Servers)) {
+		section := cfg.Servers[name]
+		if section.Builtin == "" || section.Disabled {
+			continue
+		}
+		d, err := a.Direct(section)
+		if err != nil {
+			problem := strings.TrimPrefix(err.Error(), "server "+name+": ")
+			faults = append(faults, cfg.Fault("servers."+name+".builtin", problem, ""))
+			continue
+		}
+		_ = d.Close(context.Background())
+	}
+	if err := faults.Err(); err != nil {
+		return exit(exitConfig, err)
+	}
+	return nil
+}
+
+// reportJSON is what "check -o json" prints.
+func reportJSON(s *screen, cfg *config.Config, name string, failed error) error {
+	type fault struct {
+		Place   string `json:"place"`
+		Path    string `json:"path,omitempty"`
+		Problem string `json:"problem"`
+		Remedy  string `json:"remedy,omitempty"`
+	}
+	report := struct {
+		File     string   `json:"file"`
+		Good     bool     `json:"good"`
+		Servers  int      `json:"servers"`
+		Views    int      `json:"views"`
+		Faults   []fault  `json:"faults"`
+		Warnings []string `json:"warnings"`
+	}{File: name, Good: failed == nil, Faults: []fault{}, Warnings: []string{}}
+	if cfg != nil {
+		report.Servers, report.Views = len(cfg.Servers), len(cfg.Views)
+		report.Warnings = append(report.Warnings, cfg.Warnings...)
+	}
+	var faults strict.Faults
+	switch {
+	case errors.As(failed, &faults):
+		for _, f := range faults {
+			report.Faults = append(report.Faults, fault{f.Place.String(), f.Path, f.Problem, f.Remedy})
+		}
+	case failed != nil:
+		report.Faults = append(report.Faults, fault{Place: name, Problem: failed.Error()})
+	}
+	if err := printJSON(s, report); err != nil {
+		return err
+	}
+	if failed != nil {
+		return exit(exitConfig, nil)
+	}
+	return nil
 }

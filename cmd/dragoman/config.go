@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 )
 
 // defaultFile is the configuration that is used when it is there and none is named.
@@ -20,22 +22,28 @@ const defaultFile = "dragoman.yaml"
 // and harms nobody.
 const builtinConfig = "servers:\n  time: {builtin: time}\n"
 
+// builtinName stands in messages where the name of a file would.
+const builtinName = "the built-in configuration"
+
+// maxStdin bounds a configuration that is read from standard input.
+const maxStdin = 8 << 20
+
 // source says where a configuration comes from.
 type source struct {
 	file   string
-	listen string
+	listen string // of --listen; wins over everything
 }
 
 func (s *source) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&s.file, "config", "c", "", "configuration file; a client's mcpServers JSON will do (default "+defaultFile+" if it is there)")
+	cmd.Flags().StringVarP(&s.file, "config", "c", "", "configuration `FILE`, or - for standard input; a client's mcpServers JSON will do (default "+defaultFile+" if it is there)")
 }
 
-// path is the file that is read; empty for the built-in defaults.
+// path is the file that is read; empty when there is none.
 func (s *source) path() string {
-	if s.file != "" {
+	if s.file != "" && s.file != "-" {
 		return s.file
 	}
-	if _, err := os.Stat(defaultFile); err == nil {
+	if _, err := os.Stat(defaultFile); err == nil && s.file == "" {
 		return defaultFile
 	}
 	return ""
@@ -48,33 +56,70 @@ func (s *source) load() (*config.Config, string, error) {
 		if _, err := os.Stat(defaultFile); err == nil {
 			name = defaultFile
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, "", err
+			return nil, "", exit(exitConfig, err)
 		}
 	}
 	cfg, err := s.read(name)
+	switch name {
+	case "":
+		name = builtinName
+	case "-":
+		name = "standard input"
+	}
 	if err != nil {
-		return nil, name, exit(exitConfig, err)
+		return nil, name, exit(exitConfig, s.explain(err, name))
 	}
 	if s.listen != "" {
-		cfg.Listen = s.listen
-		cfg.Origins["listen"] = "flag --listen"
-	}
-	if name == "" {
-		name = "built-in defaults"
+		cfg.Origins["listen"] = flagListen
 	}
 	return cfg, name, nil
 }
 
 func (s *source) read(name string) (*config.Config, error) {
-	if name == "" {
-		return config.Parse("built-in defaults", []byte(builtinConfig), os.LookupEnv)
+	switch name {
+	case "":
+		return config.Parse(builtinName, []byte(builtinConfig), s.env)
+	case "-":
+		text, err := io.ReadAll(io.LimitReader(os.Stdin, maxStdin))
+		if err != nil {
+			return nil, fmt.Errorf("read configuration: %w", err)
+		}
+		return config.Parse("-", text, s.env)
 	}
-	return config.Load(name, os.LookupEnv)
+	return config.Load(name, s.env)
+}
+
+const (
+	envListen  = "DRAGOMAN_LISTEN"
+	flagListen = "flag --listen"
+)
+
+// env is the environment, in which the flag stands for the variable: so there is
+// one place where an address to listen on is judged.
+func (s *source) env(name string) (string, bool) {
+	if name == envListen && s.listen != "" {
+		return s.listen, true
+	}
+	return os.LookupEnv(name)
+}
+
+// explain names the flag where the variable stood for it, and says what to do
+// about a file that is not there.
+func (s *source) explain(err error, name string) error {
+	var faults strict.Faults
+	switch {
+	case errors.As(err, &faults) && s.listen != "":
+		for i := range faults {
+			if faults[i].Place.File == "environment "+envListen {
+				faults[i].Place.File = flagListen
+			}
+		}
+		return faults
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no file %s: check the path, or make one with dragoman import", name)
+	}
+	return err
 }
 
 // proxy is the HTTP proxy of the environment.
 func proxy(r *http.Request) (*url.URL, error) { return http.ProxyFromEnvironment(r) }
-
-func usageError(cmd *cobra.Command, err error) error {
-	return fmt.Errorf("%w\nRun '%s --help' for usage", err, cmd.CommandPath())
-}

@@ -1,6 +1,6 @@
 // Command dragoman is an MCP gateway: it puts many MCP servers behind one
-// endpoint, for clients and servers of every revision. It only knows the
-// command line; what it starts is in internal/app.
+// endpoint, for clients and servers of every revision. It knows the command line
+// and the terminal; it does not know how anything is done, which is in internal/app.
 package main
 
 import (
@@ -21,6 +21,7 @@ var version = ""
 func main() {
 	supervisor.ShimMain(os.Args) // does not return in the process that watches over children
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -36,7 +37,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	var coded *exitError
 	if !errors.As(err, &coded) {
-		coded = &exitError{code: exitError1, err: err}
+		coded = &exitError{code: exitFailure, err: err}
 	}
 	if coded.err != nil {
 		fmt.Fprintln(os.Stderr, "dragoman:", coded.err)
@@ -47,7 +48,7 @@ func run(ctx context.Context, args []string) int {
 // Exit codes, the same for all commands; see "dragoman help exit-codes".
 const (
 	exitOK          = 0
-	exitError1      = 1
+	exitFailure     = 1
 	exitUsage       = 2
 	exitAuth        = 3
 	exitUnreachable = 4

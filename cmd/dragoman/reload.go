@@ -2,15 +2,61 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/spf13/cobra"
 
 	"github.com/dragoman-mcp/dragoman/internal/app"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 )
+
+func newReload() *cobra.Command {
+	r := &reach{}
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Have a running gateway take up its changed configuration",
+		Long: `Have a running gateway read its configuration again. A good one is taken up
+whole, without dropping a call; of a faulty one the faults are shown, and nothing
+changes. The gateway is the one at --url, or where the configuration says that it
+listens.`,
+		GroupID: groupRun,
+		Args:    nothingMore,
+		RunE:    r.reload,
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+func (r *reach) reload(cmd *cobra.Command, _ []string) error {
+	c, err := r.control(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := r.within(cmd.Context())
+	defer cancel()
+	var body struct{ Serving string }
+	err = c.ask(ctx, http.MethodPost, "/reload", &body)
+	var coded *exitError
+	if errors.As(err, &coded) && coded.code == exitConfig {
+		lines := strings.ReplaceAll(coded.err.Error(), "\n", "\n  ")
+		return exit(exitConfig, fmt.Errorf("the gateway at %s keeps its old configuration, since the new one is faulty:\n  %s", c.base, lines))
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "serving %s\n", oneLine(body.Serving))
+	return nil
+}
 
 // reloader takes up a changed configuration, whoever asks for it: a signal, a
 // change of the file, or a request.
@@ -19,6 +65,7 @@ type reloader struct {
 	app    *app.App
 	server *app.Server
 	log    *slog.Logger
+	output io.Writer  // of log
 	mu     sync.Mutex // one at a time
 }
 
@@ -29,6 +76,7 @@ func (r *reloader) reload() (string, error) {
 	defer r.mu.Unlock()
 	cfg, name, err := r.src.load()
 	if err == nil {
+		legible(cfg, r.output)
 		err = r.app.Reload(cfg)
 	}
 	if err != nil {

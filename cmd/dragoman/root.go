@@ -1,29 +1,90 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
+)
+
+const rootLong = `Dragoman is an MCP gateway. It makes all MCP servers of a person, a team or a
+company one server, and interprets between clients and servers of different
+revisions and transports.`
+
+const rootExamples = `  dragoman serve               start with a built-in server and no configuration
+  dragoman call time.now       call a tool without starting anything
+  dragoman import --all        take over the servers of the clients on this machine`
+
+// The groups of commands in the help.
+const (
+	groupRun  = "run"
+	groupUse  = "use"
+	groupSet  = "set"
+	groupMore = "more"
 )
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "dragoman",
-		Short: "All your MCP servers behind one endpoint, in every revision of the protocol",
-		Long: `Dragoman is an MCP gateway. It makes all MCP servers of a person, a team or a
-company one server, and interprets between clients and servers of different
-revisions and transports.
-
-First steps:
-  dragoman serve                      start with a built-in server and no configuration
-  dragoman call time.now              call a tool without starting anything
-  dragoman import --all               take over the servers of the clients on this machine`,
+		Use:           "dragoman",
+		Short:         "All your MCP servers behind one endpoint, in every revision of the protocol",
+		Long:          rootLong,
+		Example:       rootExamples,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       buildVersion(),
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("dragoman {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit(exitUsage, usageError(cmd, err))
 	})
-	root.AddCommand(newServe(), newStdio(), newCheck())
+	root.SetUsageFunc(usage)
+	root.AddGroup(
+		&cobra.Group{ID: groupRun, Title: "Run the gateway:"},
+		&cobra.Group{ID: groupUse, Title: "Use servers from here:"},
+		&cobra.Group{ID: groupSet, Title: "Set it up:"},
+		&cobra.Group{ID: groupMore, Title: "More:"},
+	)
+	root.SetHelpCommandGroupID(groupMore)
+	root.SetCompletionCommandGroupID(groupMore)
+	root.AddCommand(newServe(), newStdio(), newReload(), newCall(), newList(),
+		newImport(), newCheck(), newDoctor(), newConfig(), newVersion())
+	root.AddCommand(topics()...)
 	return root
+}
+
+// noSuchCommand refuses what is no command, and guesses which was meant.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%q is no command of %s", args[0], cmd.CommandPath())
+	if guesses := cmd.SuggestionsFor(args[0]); len(guesses) > 0 {
+		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(guesses, " or "))
+	}
+	return exit(exitUsage, usageError(cmd, err))
+}
+
+// nothingMore is for commands that take flags only.
+func nothingMore(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return exit(exitUsage, usageError(cmd, fmt.Errorf("%q is one word too many", args[0])))
+	}
+	return nil
+}
+
+func usageError(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w\nRun '%s --help' for usage", err, cmd.CommandPath())
+}
+
+// oneOf refuses a value of a flag that is not among those that there are.
+func oneOf(flag, value string, allowed ...string) error {
+	for _, word := range allowed {
+		if value == word {
+			return nil
+		}
+	}
+	return exit(exitUsage, errors.New(flag+" "+value+" is none of "+strings.Join(allowed, ", ")))
 }

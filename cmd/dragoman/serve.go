@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,24 +26,31 @@ func newServe() *cobra.Command {
 		Short: "Run the gateway",
 		Long: `Run the gateway. Without a configuration it serves the built-in time server on
 127.0.0.1:8000. SIGHUP, a change of the file and "dragoman reload" take up a
-changed configuration; a faulty one is reported and changes nothing.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, src, quiet) },
+changed configuration; a faulty one is reported and changes nothing. SIGTERM and
+Ctrl-C let calls under way end first; a second Ctrl-C does not wait for them.`,
+		Example: `  dragoman serve
+  dragoman serve -c dragoman.yaml --listen 127.0.0.1:9000
+  dragoman serve -c ~/.cursor/mcp.json`,
+		GroupID: groupRun,
+		Args:    nothingMore,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return serve(cmd, src, quiet) },
 	}
 	src.flags(cmd)
-	cmd.Flags().StringVar(&src.listen, "listen", "", "address to listen on, as HOST:PORT; wins over the file")
+	cmd.Flags().StringVar(&src.listen, "listen", "", "`HOST:PORT` to listen on; wins over the file")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "do not print where the gateway can be reached")
 	return cmd
 }
 
 func serve(cmd *cobra.Command, src *source, quiet bool) error {
+	signal.Ignore(syscall.SIGPIPE) // who reads our log may go without taking us along
 	cfg, name, err := src.load()
 	if err != nil {
 		return err
 	}
-	a, err := app.Open(cfg, app.Options{Version: buildVersion(), Environ: os.Environ(), LogOutput: cmd.ErrOrStderr(), Proxy: proxy})
+	legible(cfg, cmd.ErrOrStderr())
+	a, err := app.Open(cfg, appOptions(cmd.ErrOrStderr()))
 	if err != nil {
-		return err
+		return exit(exitConfig, err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), max(cfg.Shutdown.DrainTimeout, time.Second))
@@ -54,13 +65,15 @@ func serve(cmd *cobra.Command, src *source, quiet bool) error {
 	}
 	server, err := a.Listen(cmd.Context())
 	if err != nil {
-		return exit(exitConfig, err)
+		return notListening(err, cfg.Listen)
 	}
 	if !quiet {
 		greet(cmd.OutOrStdout(), server.Addr().String(), name, cfg)
 	}
-	r := &reloader{src: src, app: a, server: server, log: log}
-	server.OnReload(r.reload)
+	r := &reloader{src: src, app: a, server: server, log: log, output: cmd.ErrOrStderr()}
+	if src.file != "-" {
+		server.OnReload(r.reload)
+	}
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
 	var triggers sync.WaitGroup
@@ -74,15 +87,66 @@ func serve(cmd *cobra.Command, src *source, quiet bool) error {
 	return err
 }
 
+// legible makes the log one for people where a person reads it and nobody has
+// asked for another form.
+func legible(cfg *config.Config, log io.Writer) {
+	if cfg.Origins["log.format"] == "default" && isTerminal(log) {
+		cfg.Log.Format = "text"
+	}
+}
+
+// notListening says what to do when the address cannot be had.
+func notListening(err error, address string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is in use, perhaps by another gateway: stop that, or choose another address with --listen", address)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%s cannot be had: %w; choose a port above 1023 with --listen", address, syscall.EACCES)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s is no address of this machine: choose another with --listen", address)
+	}
+	return err
+}
+
+// next is a command that a person may want to type now.
+type next struct{ command, about string }
+
 // greet tells a person where the gateway is and what to do next.
 func greet(w io.Writer, addr, name string, cfg *config.Config) {
-	url := "http://" + addr
-	first := "dragoman call time.now tz=Europe/Amsterdam"
+	url := "http://" + reachable(addr)
 	fmt.Fprintf(w, "Dragoman %s, serving %s from %s\n\n", buildVersion(), count(len(cfg.Servers), "server"), name)
 	fmt.Fprintf(w, "  MCP     %s/mcp\n  Health  %s/health\n\nNext:\n", url, url)
-	fmt.Fprintf(w, "  %-46s call a tool\n", first)
-	fmt.Fprintf(w, "  %-46s see what is there\n", "dragoman list tools --url "+url+"/mcp")
-	fmt.Fprintf(w, "  %-46s take over your clients' servers\n\n", "dragoman import --all")
+	steps := nextSteps(url, name, cfg)
+	widest := 0
+	for _, s := range steps {
+		widest = max(widest, cells(s.command))
+	}
+	for _, s := range steps {
+		fmt.Fprintf(w, "  %s%s  %s\n", s.command, strings.Repeat(" ", widest-cells(s.command)), s.about)
+	}
+	if len(cfg.Auth.Tokens) > 0 {
+		fmt.Fprintln(w, "\nCallers need a token: set DRAGOMAN_TOKEN for the commands above.")
+	}
+	fmt.Fprintln(w)
+}
+
+// nextSteps are three commands that work as they stand.
+func nextSteps(url, file string, cfg *config.Config) []next {
+	look := next{"dragoman list tools --url " + url + "/mcp", "see what is there"}
+	flag := ""
+	if file != builtinName && file != defaultFile {
+		flag = " -c " + file
+	}
+	steps := []next{{"dragoman doctor" + flag, "try every server"}, look, {"dragoman check" + flag, "check a changed file"}}
+	for server, section := range cfg.Servers {
+		if section.Builtin == "time" && !section.Disabled {
+			steps[0] = next{"dragoman call " + server + ".now tz=Europe/Amsterdam" + flag, "call a tool"}
+		}
+	}
+	if file == builtinName {
+		steps[2] = next{"dragoman import --all", "take over your clients' servers"}
+	}
+	return steps
 }
 
 func count(n int, what string) string {
