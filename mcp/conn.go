@@ -32,6 +32,8 @@ type Conn interface {
 type Channel interface {
 	// Start sends a request. ctx bounds the sending only, not the call. The
 	// caller receives from Call.Messages until it is closed, or calls Abandon.
+	// The error, or the call's if it is sent later, wraps ErrNotSent when the
+	// peer has certainly not seen the request.
 	Start(ctx context.Context, out Outgoing) (*Call, error)
 	// Send sends a notification or a response.
 	Send(ctx context.Context, m jsonrpc.Message) error
@@ -50,6 +52,10 @@ type Channel interface {
 // ErrSessionLost is the error of a Channel whose peer no longer knows the
 // session, so that a new one must be opened.
 var ErrSessionLost = errors.New("the server no longer knows the session")
+
+// ErrNotSent is wrapped by the error of a request of which the peer has seen
+// nothing, so that it may be sent again, whatever it asks for.
+var ErrNotSent = errors.New("the request was not sent")
 
 // Outgoing is a request to be sent on a Channel.
 type Outgoing struct {

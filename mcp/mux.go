@@ -75,7 +75,7 @@ func (m *Mux) register(out Outgoing) (*Call, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ended {
-		return nil, fmt.Errorf("connection has ended: %w", m.err)
+		return nil, fmt.Errorf("%w: connection has ended: %w", ErrNotSent, m.err)
 	}
 	m.next++
 	id := jsonrpc.NumberID(m.next)

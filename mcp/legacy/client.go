@@ -2,7 +2,6 @@ package legacy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -101,11 +100,10 @@ func (c *Client) Revision() mcp.Revision { return c.rev }
 // Ping asks the server whether it is there (basic/utilities/ping).
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.roundTrip(ctx, "ping", jsonrpc.Object{})
-	var wire *mcp.Error
-	if errors.As(err, &wire) {
+	if _, answered := err.(*mcp.Error); answered {
 		return nil // it is there, if it does not know the question
 	}
-	return err
+	return err // one that a transport has made is wrapped
 }
 
 // Busy reports whether closing the session would lose something: calls under

@@ -2,6 +2,7 @@ package legacy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -57,7 +58,7 @@ func (f *flight) enter(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.Done():
-			return fmt.Errorf("session ended: %w", c.Err())
+			return fmt.Errorf("%w: session ended: %w", mcp.ErrNotSent, c.Err())
 		}
 	}
 	c.mu.Lock()
@@ -101,7 +102,7 @@ func (f *flight) follow(ctx context.Context) (mcp.Result, error) {
 		case msg, ok := <-f.call.Messages():
 			if !ok {
 				f.leave()
-				return mcp.Result{}, mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer: %v", f.call.Err())
+				return mcp.Result{}, f.lost()
 			}
 			if msg.IsResponse() {
 				f.leave()
@@ -121,6 +122,17 @@ func (f *flight) follow(ctx context.Context) (mcp.Result, error) {
 			return mcp.Result{}, ctx.Err()
 		}
 	}
+}
+
+// lost is the error of a call that ended without an answer. A transport that
+// says what it means, such as that nothing was sent, knows better.
+func (f *flight) lost() error {
+	err := f.call.Err()
+	var wire *mcp.Error
+	if errors.Is(err, mcp.ErrNotSent) || errors.As(err, &wire) {
+		return fmt.Errorf("call %s: %w", f.req.Method, err)
+	}
+	return fmt.Errorf("%w: %w", mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer"), err)
 }
 
 // abort ends the call because nobody waits for it any more.

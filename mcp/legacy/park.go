@@ -73,7 +73,11 @@ func (p *Parking) Owns(req *mcp.Request) bool {
 		return false
 	}
 	token, ok := req.Params.String("requestState")
-	return ok && strings.HasPrefix(token, statePrefix)
+	if !ok || !strings.HasPrefix(token, statePrefix) {
+		return false
+	}
+	_, err := p.sealer.open("park", strings.TrimPrefix(token, statePrefix))
+	return err == nil // else it may be of a server that is itself a gateway like this one
 }
 
 // Resume goes on with the parked call that req is the retry of. A state that is

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
 const (
@@ -60,7 +62,7 @@ type directSink struct {
 func (d *directSink) write(ctx context.Context, message []byte) error {
 	defer d.c.turn.release()
 	if d.broken != nil {
-		return d.broken
+		return fmt.Errorf("%w: %w", mcp.ErrNotSent, d.broken)
 	}
 	message = oneLine(message)
 	attempt := attempt{limit: d.o.allowance(len(message)), size: len(message), began: time.Now()}
@@ -112,6 +114,8 @@ func (a *attempt) put(ctx context.Context, w writeDeadliner, part []byte) error 
 		a.touched = a.touched || n > 0
 		switch {
 		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded) && !a.touched:
+			return fmt.Errorf("write message: %w: %w", mcp.ErrNotSent, err)
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("write message: %w", err)
 		case !a.touched && ctx.Err() != nil:
