@@ -65,6 +65,10 @@ type Outgoing struct {
 	// among the calls under way on the channel; empty for none. Progress that
 	// comes with it belongs to this call.
 	ProgressToken string
+	// Logs says that the caller wants log messages. One that comes without a link
+	// to a call belongs to the only call under way that wants any; with several
+	// there is no telling whose it is.
+	Logs bool
 }
 
 // MaxCallQueue is the number of notifications and requests that may wait for a

@@ -67,7 +67,8 @@ type Request struct {
 	// ParamHeaders are the Mcp-Param-* headers that came with the request, by
 	// the lower-case rest of their name, decoded. Whoever knows the tool's
 	// schema compares them with the arguments (2026-07-28,
-	// basic/transports/streamable-http, "Custom headers"); nil when none came.
+	// basic/transports/streamable-http, "Custom headers"). Nil for a transport
+	// that has no headers; it must not be changed.
 	ParamHeaders map[string]string
 	// Abandon says that the caller gives up the call that params.requestState
 	// stands for: whoever holds it lets it go and answers with an error. It

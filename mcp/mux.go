@@ -40,6 +40,7 @@ type Mux struct {
 type underway struct {
 	call  *Call
 	token string
+	logs  bool
 }
 
 var _ Channel = (*Mux)(nil)
@@ -80,7 +81,7 @@ func (m *Mux) register(out Outgoing) (*Call, error) {
 	m.next++
 	id := jsonrpc.NumberID(m.next)
 	call := NewCall(id, MaxCallQueue, func() { m.forget(id) })
-	m.pending[id] = underway{call, out.ProgressToken}
+	m.pending[id] = underway{call, out.ProgressToken, out.Logs}
 	if out.ProgressToken != "" {
 		m.tokens[out.ProgressToken] = call
 	}
@@ -205,11 +206,29 @@ func (m *Mux) owner(msg jsonrpc.Message) *Call {
 		return m.take(msg.ID)
 	case msg.Method == "notifications/progress":
 		return m.tokens[string(msg.Params.Get("progressToken"))]
+	case msg.Method == "notifications/message":
+		return m.logger()
 	case msg.IsNotification():
 		meta, _ := jsonrpc.Split(msg.Params.Get("_meta"))
 		return m.pending[jsonrpc.ID(meta.Get(MetaSubscriptionID))].call
 	}
 	return nil
+}
+
+// logger returns the only call that wants log messages; nil when there is not
+// one. m.mu is held.
+func (m *Mux) logger() *Call {
+	var found *Call
+	for _, u := range m.pending {
+		if !u.logs {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = u.call
+	}
+	return found
 }
 
 func (m *Mux) end(err error) {

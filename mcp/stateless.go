@@ -55,7 +55,7 @@ func (s *Stateless) refuseEvents() {
 
 // Handle implements Handler.
 func (s *Stateless) Handle(ctx context.Context, req *Request) (Result, error) {
-	out := Outgoing{Method: req.Method}
+	out := Outgoing{Method: req.Method, Logs: req.LogLevel != "" && req.Notify != nil}
 	if req.ProgressToken != nil && req.Notify != nil {
 		out.ProgressToken = strconv.FormatInt(s.token.Add(1), 10)
 	}

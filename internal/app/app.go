@@ -137,6 +137,7 @@ func (a *App) lay(cfg *config.Config) error {
 // go on.
 func (a *App) Close(ctx context.Context) error {
 	a.stop()
+	a.gateway.Stop()
 	a.mu.Lock()
 	var errs []error
 	var wg sync.WaitGroup

@@ -35,12 +35,14 @@ type list struct {
 	fetched time.Time // last good fetch
 	expires time.Time // until when it may be used as it is
 	valid   bool      // no change was announced since
+	again   bool      // a change was announced during the fetch under way
 	hinted  bool      // the server said how long it holds
 	public  bool      // the server said that anybody may see it
 	err     error     // why the last fetch failed; nil when it did not
 	tried   time.Time // last fetch, good or not
 	digest  [sha256.Size]byte
 	pending chan struct{} // closed when the fetch under way has ended; nil when none is
+	told    bool          // the server has announced a change: who listens is told, whatever the fetch finds
 }
 
 // book has the lists of one server as one class of callers sees them.
@@ -64,7 +66,7 @@ func newBook(sh *shelf, cl class, principal mcp.Principal) *book {
 		revision = mcp.Revision20260728
 	}
 	capabilities, _ := jsonrpc.Split(cl.kinds.Capabilities(mcp.Revision20260728))
-	b.client = mcp.NewClient(revision, nil, capabilities)
+	b.client = mcp.NewClient(revision, sh.gateway.o.Info, capabilities)
 	return b
 }
 
@@ -85,6 +87,17 @@ func (b *book) invalidate(k kind) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lists[k].valid = false
+	b.lists[k].again = b.lists[k].pending != nil
+}
+
+// renew fetches a list whose change was announced, if anybody has used it.
+func (b *book) renew(k kind) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lists[k].loaded {
+		b.lists[k].told = true
+		b.fetch(k)
+	}
 }
 
 // get returns a list that may be used. One that has expired, unannounced, is
@@ -121,7 +134,6 @@ func (b *book) fetch(k kind) <-chan struct{} {
 	l := &b.lists[k]
 	if l.pending == nil {
 		l.pending = make(chan struct{})
-		l.valid = true // a change from now on makes it invalid again
 		b.shelf.gateway.work.Go(func() { b.refresh(k) })
 	}
 	return l.pending
@@ -153,13 +165,15 @@ func (b *book) refresh(k kind) {
 	if err != nil {
 		l.valid = false // what is known may be old: ask again
 	} else {
-		differs = l.loaded && l.digest != fresh.digest || !l.loaded && len(fresh.entries) > 0
-		first := !l.loaded
-		valid := l.valid
-		fresh.tried, fresh.loaded, fresh.valid = l.tried, true, valid
+		differs = l.told || l.loaded && l.digest != fresh.digest || !l.loaded && len(fresh.entries) > 0
+		first, again := !l.loaded, l.again
+		fresh.tried, fresh.loaded, fresh.valid = l.tried, true, !again
 		*l = fresh
 		if first && b.class.owner != "" {
 			differs = false // its only reader is waiting for it
+		}
+		if again {
+			b.fetch(k)
 		}
 	}
 	b.mu.Unlock()

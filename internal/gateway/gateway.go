@@ -93,7 +93,12 @@ func New(o Options) *Gateway {
 	return g
 }
 
-// Close ends the gateway's own work and waits for it. It does not close the servers.
+// Stop ends subscriptions, those of clients with a result that says so, and lets
+// the gateway ask servers for nothing of its own accord any more.
+func (g *Gateway) Stop() { g.stop() }
+
+// Close stops, and waits for the gateway's own work. Nobody may call any more. It
+// does not close the servers.
 func (g *Gateway) Close() {
 	g.stop()
 	g.work.Wait()

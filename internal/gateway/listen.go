@@ -176,7 +176,7 @@ func (sub *subscriber) serve(ctx context.Context, req *mcp.Request, p feedPlan) 
 		case <-p.set.replaced:
 			return true, nil
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return false, nil // how a subscription ends: nobody waits for the result
 		case <-p.set.gateway.ctx.Done():
 			return false, nil // an orderly end: the gateway stops
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
 // maxBooks bounds the lists kept of one server, each as a different class of
@@ -112,14 +113,16 @@ func (sh *shelf) all() []*book {
 	return out
 }
 
-// anonymous is who the gateway itself asks as.
-func anonymous() *mcp.Client { return &mcp.Client{Revision: mcp.Revision20260728} }
+// itself is who the gateway asks as of its own accord.
+func (g *Gateway) itself() *mcp.Client {
+	return mcp.NewClient(mcp.Revision20260728, g.o.Info, jsonrpc.Object{})
+}
 
 // watch keeps the lists of a shared server known and current: it fetches them,
 // subscribes to their changes, and does so again when the subscription ends.
 func (sh *shelf) watch() {
 	for delay := watchMin; sh.ctx.Err() == nil; delay = min(2*delay, watchMax) {
-		b := sh.book(sh.ctx, anonymous())
+		b := sh.book(sh.ctx, sh.gateway.itself())
 		if b.fetchAll(sh.ctx) {
 			delay = watchMin
 			sh.listen(b)
@@ -139,11 +142,12 @@ func (sh *shelf) listen(b *book) {
 		pause(sh.ctx, sh.gateway.o.TTL)
 		return
 	}
-	req := &mcp.Request{Method: "subscriptions/listen", Params: filter, Client: anonymous()}
+	req := &mcp.Request{Method: "subscriptions/listen", Params: filter, Client: sh.gateway.itself()}
 	req.Notify = func(n mcp.Notification) {
 		for k := range kindCount {
 			if k.changed() == n.Method {
 				sh.invalidate(k)
+				sh.renew(k)
 			}
 		}
 	}
@@ -155,7 +159,7 @@ func (sh *shelf) listen(b *book) {
 }
 
 // invalidate makes a list, or with kindCount all, unfit for use until it has
-// been fetched again, and fetches what anybody has used.
+// been fetched again.
 func (sh *shelf) invalidate(k kind) {
 	for _, b := range sh.all() {
 		for other := range kindCount {
@@ -165,6 +169,17 @@ func (sh *shelf) invalidate(k kind) {
 		}
 	}
 	sh.gateway.changed()
+}
+
+// renew fetches what has changed, for who has used it, and tells who listens.
+func (sh *shelf) renew(k kind) {
+	for _, b := range sh.all() {
+		for other := range kindCount {
+			if other.changed() == k.changed() {
+				b.renew(other)
+			}
+		}
+	}
 }
 
 // pause waits; false when ctx ended first.

@@ -220,7 +220,7 @@ func (c *Client) begin(ctx context.Context, req *mcp.Request) (mcp.Result, error
 		return mcp.Result{}, err
 	}
 	var own []jsonrpc.Edit
-	out := mcp.Outgoing{Method: req.Method}
+	out := mcp.Outgoing{Method: req.Method, Logs: req.LogLevel != "" && req.Notify != nil}
 	if req.ProgressToken != nil && req.Notify != nil {
 		out.ProgressToken = strconv.FormatInt(c.tokens.Add(1), 10)
 		own = []jsonrpc.Edit{{Name: mcp.MetaProgressToken, Value: []byte(out.ProgressToken)}}

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// accepted is what a client takes as an answer.
-type accepted struct{ json, events bool }
+// accepted is what a client takes as an answer. preferEvents is set when it
+// names event streams first.
+type accepted struct{ json, events, preferEvents bool }
 
 // readAccept reads the Accept header. Clients must list both media types
 // (2026-07-28, basic/transports/streamable-http, "Sending Messages"); one that
@@ -19,7 +20,7 @@ func readAccept(h http.Header) accepted {
 	}
 	if len(lines) == 1 {
 		switch lines[0] {
-		case "application/json, text/event-stream", "text/event-stream, application/json", "*/*":
+		case "application/json, text/event-stream", "*/*":
 			return accepted{json: true, events: true}
 		}
 	}
@@ -47,6 +48,7 @@ func (a *accepted) add(part string) {
 		a.json = true
 	case mediaEvents, "text/*":
 		a.events = true
+		a.preferEvents = !a.json
 	}
 }
 

@@ -129,9 +129,9 @@ func checkMirror(h http.Header, name, body string) *mcp.Error {
 }
 
 // paramHeaders returns the Mcp-Param-* headers by the lower-case rest of their
-// names, decoded; nil when none came.
-func paramHeaders(h http.Header) (map[string]string, *mcp.Error) {
-	var params map[string]string
+// names, decoded; none, which is empty, when none came.
+func paramHeaders(h http.Header, none map[string]string) (map[string]string, *mcp.Error) {
+	params := none
 	for name, values := range h {
 		if len(name) <= len(headerParamPrefix) || !strings.EqualFold(name[:len(headerParamPrefix)], headerParamPrefix) {
 			continue
@@ -144,7 +144,7 @@ func paramHeaders(h http.Header) (map[string]string, *mcp.Error) {
 		if !ok {
 			return nil, mismatch("%s holds characters that a header may not carry, or Base64 that is none", name)
 		}
-		if params == nil {
+		if len(params) == 0 {
 			params = make(map[string]string)
 		}
 		params[rest] = value

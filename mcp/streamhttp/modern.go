@@ -63,7 +63,7 @@ func (x *exchange) readModern(msg jsonrpc.Message) (*mcp.Request, *mcp.Error) {
 	}
 	if req.Method == "tools/call" {
 		var err *mcp.Error
-		if req.ParamHeaders, err = paramHeaders(h); err != nil {
+		if req.ParamHeaders, err = paramHeaders(h, x.s.noParams); err != nil {
 			return nil, err
 		}
 	}

@@ -22,6 +22,7 @@ type Server struct {
 	o        ServerOptions
 	buffers  buffers
 	fixed    fixedHeaders
+	noParams map[string]string // empty: no Mcp-Param-* headers came
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
@@ -45,7 +46,7 @@ func NewServer(h mcp.Handler, sessions mcp.Sessions, o ServerOptions) *Server {
 	return &Server{
 		handler: h, sessions: sessions, o: o.withDefaults(),
 		closing: ctx, close: cancel,
-		held: make(map[string]*held),
+		held: make(map[string]*held), noParams: make(map[string]string),
 		fixed: fixedHeaders{
 			json: []string{mediaJSON}, events: []string{mediaEvents},
 			noCache: []string{"no-cache, no-transform"}, no: []string{"no"},

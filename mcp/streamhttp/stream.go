@@ -138,7 +138,7 @@ func (st *stream) polls() bool {
 // cancelled may have none.
 func (st *stream) finish(m jsonrpc.Message) {
 	st.mu.Lock()
-	if st.no == 0 && (st.x.can.json || !m.IsResponse()) {
+	if st.no == 0 && (st.x.can.json && !st.x.can.preferEvents || !m.IsResponse()) {
 		st.over = true
 		st.mu.Unlock()
 		if m.IsResponse() {
