@@ -135,6 +135,30 @@ func (f *flight) lost() error {
 	return fmt.Errorf("%w: %w", mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer"), err)
 }
 
+// unanswered says why the call ended without a response. What the transport can
+// tell the caller is told: some servers refuse a method that they do not know
+// before they answer in the protocol.
+func (f *flight) unanswered(err error) error {
+	var wire *mcp.Error
+	switch {
+	case !errors.As(err, &wire):
+		return mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer: %v", err)
+	case wire.Code == jsonrpc.CodeInvalidRequest && !isCore(f.req.Method):
+		return mcp.MethodNotFound(f.req.Method)
+	}
+	return err
+}
+
+// isCore reports whether every server knows of method, whether or not it has it.
+func isCore(method string) bool {
+	switch method {
+	case "tools/list", "tools/call", "prompts/list", "prompts/get", "resources/list", "resources/read",
+		"resources/templates/list", "completion/complete":
+		return true
+	}
+	return false
+}
+
 // abort ends the call because nobody waits for it any more.
 func (f *flight) abort(ctx context.Context) {
 	f.call.Abandon()
