@@ -1,0 +1,154 @@
+package matrix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+)
+
+// house is where all servers of the test live that are reached over HTTP, each
+// at a path with its name.
+type house struct {
+	addr string
+	mux  *http.ServeMux
+	ctx  context.Context // ends with the house
+}
+
+// newHouse opens the house; the test's end closes it.
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{addr: l.Addr().String(), mux: http.NewServeMux()}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.ctx = ctx
+	server := &http.Server{Handler: h.mux, BaseContext: func(net.Listener) context.Context { return ctx }}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("serve the scripted servers: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		_ = server.Close()
+		serving.Wait()
+	})
+	return h
+}
+
+// eventStream writes server-sent events, with what few servers send and all
+// may: comments, events of other types, data in several lines, any line end.
+type eventStream struct {
+	w     http.ResponseWriter
+	mu    sync.Mutex
+	begun bool
+	over  bool
+	ids   string // prefix of event ids; empty for none
+	n     int
+	eol   string
+}
+
+func newEventStream(w http.ResponseWriter, s *script, ids string) *eventStream {
+	eol := map[string]string{rev2503: "\r\n", rev2506: "\r"}[s.rev]
+	if eol == "" {
+		eol = "\n"
+	}
+	return &eventStream{w: w, eol: eol, ids: ids}
+}
+
+func (e *eventStream) begin() {
+	if e.begun {
+		return
+	}
+	e.begun = true
+	e.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	e.w.WriteHeader(http.StatusOK)
+	fmt.Fprintf(e.w, ": hello%[1]s%[1]sevent: acme%[1]sdata: this is no message%[1]s%[1]s", e.eol)
+	if e.ids != "" {
+		fmt.Fprintf(e.w, "id: %s-0%s", e.ids, e.eol)
+		fmt.Fprintf(e.w, "retry: 50%[1]sdata:%[1]s%[1]s", e.eol)
+	}
+	_ = http.NewResponseController(e.w).Flush() // a client that has gone is noticed by the handler
+}
+
+func (e *eventStream) open() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.begin()
+}
+
+// send writes msg as an event.
+func (e *eventStream) send(event string, data []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return
+	}
+	e.begin()
+	e.n++
+	if event != "" {
+		fmt.Fprintf(e.w, "event: %s%s", event, e.eol)
+	}
+	if e.ids != "" {
+		fmt.Fprintf(e.w, "id: %s-%d%s", e.ids, e.n, e.eol)
+	}
+	// Between the tokens of JSON a line may end.
+	first, rest := data[:1], data[1:]
+	if event == "endpoint" {
+		fmt.Fprintf(e.w, "data: %s%[2]s%[2]s", data, e.eol)
+	} else {
+		fmt.Fprintf(e.w, "data:%[1]s%[3]sdata: %[2]s%[3]s%[3]s", first, rest, e.eol)
+	}
+	_ = http.NewResponseController(e.w).Flush() // as above
+}
+
+// end forbids further writing: the handler returns.
+func (e *eventStream) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.over = true
+}
+
+// reply is the answer to one POST: JSON when the first message is the response,
+// an event stream otherwise.
+type reply struct {
+	*eventStream
+	stream bool              // even if the response is all
+	status func(msg obj) int // of a response that is all; nil for 200
+	done   chan struct{}
+	once   sync.Once
+}
+
+func newReply(w http.ResponseWriter, s *script, ids string) *reply {
+	return &reply{eventStream: newEventStream(w, s, ids), done: make(chan struct{})}
+}
+
+func (r *reply) put(msg obj) {
+	last := msg["method"] == nil
+	if last {
+		defer r.finish()
+	}
+	r.mu.Lock()
+	whole := last && !r.begun && !r.stream && !r.over
+	if whole {
+		r.begun, r.over = true, true
+		r.w.Header().Set("Content-Type", "application/json")
+		if r.status != nil {
+			r.w.WriteHeader(r.status(msg))
+		}
+		_, _ = r.w.Write(encode(msg)) // a client that has gone does not want it
+	}
+	r.mu.Unlock()
+	if !whole {
+		r.send("", encode(msg))
+	}
+}
+
+func (r *reply) finish() { r.once.Do(func() { close(r.done) }) }
