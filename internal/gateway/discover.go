@@ -39,17 +39,10 @@ func (m *many) extensions() []byte {
 	var edits []jsonrpc.Edit
 	seen := map[string]bool{"io.modelcontextprotocol/tasks": true}
 	for _, member := range m.members {
-		for _, b := range member.shelf.all() {
-			about := b.known()
-			if about == nil {
-				continue
-			}
-			announced, _ := jsonrpc.Split(about.Capabilities.Get("extensions"))
-			for _, e := range announced.Members() {
-				if !seen[e.Name] {
-					seen[e.Name] = true
-					edits = append(edits, jsonrpc.Edit{Name: e.Name, Value: e.Value})
-				}
+		for _, e := range member.extensions() {
+			if !seen[e.Name] {
+				seen[e.Name] = true
+				edits = append(edits, jsonrpc.Edit(e))
 			}
 		}
 	}
@@ -57,6 +50,18 @@ func (m *many) extensions() []byte {
 		return nil
 	}
 	return jsonrpc.Object{}.Append(nil, edits...)
+}
+
+// extensions are what the server announced to any class of callers.
+func (m *member) extensions() []jsonrpc.Member {
+	var all []jsonrpc.Member
+	for _, b := range m.shelf.all() {
+		if about := b.known(); about != nil {
+			announced, _ := jsonrpc.Split(about.Capabilities.Get("extensions"))
+			all = append(all, announced.Members()...)
+		}
+	}
+	return all
 }
 
 func (m *many) instructions() string {
