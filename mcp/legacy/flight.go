@@ -124,29 +124,21 @@ func (f *flight) follow(ctx context.Context) (mcp.Result, error) {
 	}
 }
 
-// lost is the error of a call that ended without an answer. A transport that
-// says what it means, such as that nothing was sent, knows better.
+// lost is the error of a call that ended without a response. A transport that
+// says what it means, such as that nothing was sent, knows better; and some
+// servers refuse a method that they do not know before they answer in the
+// protocol.
 func (f *flight) lost() error {
 	err := f.call.Err()
 	var wire *mcp.Error
-	if errors.Is(err, mcp.ErrNotSent) || errors.As(err, &wire) {
-		return fmt.Errorf("call %s: %w", f.req.Method, err)
-	}
-	return fmt.Errorf("%w: %w", mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer"), err)
-}
-
-// unanswered says why the call ended without a response. What the transport can
-// tell the caller is told: some servers refuse a method that they do not know
-// before they answer in the protocol.
-func (f *flight) unanswered(err error) error {
-	var wire *mcp.Error
 	switch {
+	case errors.Is(err, mcp.ErrNotSent):
 	case !errors.As(err, &wire):
-		return mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer: %v", err)
+		return fmt.Errorf("%w: %w", mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer"), err)
 	case wire.Code == jsonrpc.CodeInvalidRequest && !isCore(f.req.Method):
 		return mcp.MethodNotFound(f.req.Method)
 	}
-	return err
+	return fmt.Errorf("call %s: %w", f.req.Method, err)
 }
 
 // isCore reports whether every server knows of method, whether or not it has it.
