@@ -230,7 +230,7 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 
 func (a *App) surroundings(cfg *config.Config) upstream.Surroundings {
 	return upstream.Surroundings{
-		HTTP: a.network.HTTPClient(), Processes: a.processes,
+		Network: a.network, Processes: a.processes,
 		Builtin: a.o.Builtin,
 		Parking: a.parking, Info: a.info,
 		Limits:     jsonrpc.Limits{MaxDepth: cfg.Limits.Depth},

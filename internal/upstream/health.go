@@ -2,8 +2,11 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,56 +15,109 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
-// health is what checks have found of a replica.
+const (
+	// restoreEvery is how often a server that should always run is opened again
+	// when it could not be, and nothing else says how often to look.
+	restoreEvery = 5 * time.Second
+	// confirmAfter is how soon at the latest a check that failed is repeated.
+	confirmAfter = time.Second
+	// recoverEvery is how often at least a server that is ill is looked at.
+	recoverEvery = 10 * time.Second
+	// sweepEvery is how often unused links are looked for.
+	sweepEvery = 10 * time.Second
+	// maxChecks bounds the processes of one server that are checked at once.
+	maxChecks = 16
+	// enoughAnswers is how many calls a process must have answered before it is
+	// judged by how long that took.
+	enoughAnswers = 16
+)
+
+// health is what checks have found of a replica, or of a process.
 type health struct {
+	ill atomic.Bool // a copy of what because says, for who only asks that
+
 	mu      sync.Mutex // guards what follows
 	bad     int        // checks in a row that failed
 	well    int        // checks in a row that succeeded since
-	ill     bool
-	because error
+	because error      // why it is ill; nil when it is not
 	since   time.Time
+	mark    int64 // messages that had come before the first of the failed checks
 }
 
-func (h *health) good() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return !h.ill
-}
-
+// reason says why calls are turned away; nil when they are not.
 func (h *health) reason() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.ill {
+	if !h.ill.Load() {
 		return nil
 	}
-	return fmt.Errorf("it does not answer health checks since %s: %w", h.since.UTC().Format(time.RFC3339), h.because)
-}
-
-// note records a check. It reports whether the judgement has changed.
-func (h *health) note(err error, illAfter, wellAfter int, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	was := h.ill
+	if h.because == nil {
+		return nil
+	}
+	return &illError{why: "it does not answer health checks since " + h.since.UTC().Format(time.RFC3339), cause: h.because}
+}
+
+// clear makes it well.
+func (h *health) clear() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bad, h.well, h.because = 0, 0, nil
+	h.ill.Store(false)
+}
+
+// note records a check, and returns how many have failed in a row. heard is how
+// many messages have come so far.
+func (h *health) note(err error, heard int64) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if err == nil {
 		h.bad = 0
 		h.well++
-		if h.ill && h.well >= wellAfter {
-			h.ill, h.because = false, nil
-		}
-		return was != h.ill
+		return 0
+	}
+	if h.bad == 0 {
+		h.mark = heard
 	}
 	h.well = 0
 	h.bad++
-	h.because = err
-	if !h.ill && h.bad >= illAfter {
-		h.ill, h.since = true, now
-	}
-	return was != h.ill
+	return h.bad
 }
 
-// Run keeps the server ready until ctx ends: it opens the first link of one
-// that always runs, checks that it answers, stops what nobody uses, and takes
-// up changed programs.
+// fall makes it ill; false when it was.
+func (h *health) fall(err error, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	was := h.because != nil
+	h.because = err
+	if !was {
+		h.since = now
+	}
+	h.ill.Store(true)
+	return !was
+}
+
+// rise makes it well after enough good checks; false when it was, or still is not.
+func (h *health) rise(after int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.because == nil || h.well < after {
+		return false
+	}
+	h.because = nil
+	h.ill.Store(false)
+	return true
+}
+
+// silentSince reports whether no message has come since before the failed checks.
+func (h *health) silentSince(heard int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mark == heard
+}
+
+// Run keeps the server ready until ctx ends: it opens the first link of one that
+// always runs, checks that it answers, stops what nobody uses, and takes up
+// changed programs. Without Run a server is still opened by the first call.
 func (u *Upstream) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, r := range u.replicas {
@@ -84,130 +140,255 @@ func (u *Upstream) Run(ctx context.Context) error {
 
 // keep tends one replica.
 func (r *replica) keep(ctx context.Context) {
-	u := r.u
-	interval := u.cfg.Health.Interval
-	if interval <= 0 {
-		interval = 30 * time.Second
+	interval := r.u.cfg.Health.Interval
+	if interval > 0 {
+		r.watched.Store(true)
+		defer func() {
+			r.watched.Store(false)
+			r.health.clear() // nobody would find it well again
+		}()
 	}
-	if r.always() {
-		r.warm(ctx)
-	}
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
+	next := time.NewTimer(r.pace(0, false))
+	defer next.Stop()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
 	for {
+		r.restore()
 		select {
-		case <-tick.C:
-		case <-r.lost:
-			r.revive(ctx)
-			continue
+		case <-next.C:
+			began := time.Now()
+			failed := interval > 0 && r.check(ctx)
+			next.Reset(r.pace(time.Since(began), failed))
+		case <-r.wake:
+		case now := <-sweep.C:
+			r.idle(now, r.u.cfg.IdleStop)
 		case <-ctx.Done():
 			return
 		}
-		if u.cfg.Health.Interval > 0 {
-			r.check(ctx)
-		}
-		if u.cfg.IdleStop > 0 {
-			r.idle(time.Now(), u.cfg.IdleStop)
-		}
 	}
 }
 
-// always reports whether the gateway keeps a link open of its own accord.
-func (r *replica) always() bool {
-	return r.u.cfg.Start == "always" && r.u.cfg.Isolation == "shared"
+// pace is how long to wait after a check that took so long. One that failed is
+// repeated soon: what hangs has already taken its time to show it.
+func (r *replica) pace(took time.Duration, failed bool) time.Duration {
+	interval := r.u.cfg.Health.Interval
+	switch {
+	case interval <= 0:
+		return restoreEvery
+	case failed && r.health.ill.Load():
+		return max(min(interval, recoverEvery)-took, 0)
+	case failed:
+		return max(min(interval/4, confirmAfter)-took, 0)
+	}
+	return max(interval-took, interval/4)
 }
 
-// revive opens a link again that has ended by itself.
-func (r *replica) revive(ctx context.Context) {
-	if r.always() && r.u.cfg.Restart.Enabled && r.any() == nil {
-		r.warm(ctx)
-	}
-}
-
-// anonymous is who the gateway itself asks as.
-func anonymous() *mcp.Client { return &mcp.Client{Revision: mcp.Revision20260728} }
-
-// warm opens the link that the gateway itself uses.
-func (r *replica) warm(ctx context.Context) {
-	if l, err := r.link(ctx, anonymous(), true); err == nil {
-		l.release()
-	} else if ctx.Err() == nil {
-		r.u.log.Warn("server is not reachable yet", "address", r.opener.address(), "err", err)
-	}
-}
-
-// check asks whether the replica answers, on a link that is there, or on a new
-// one if the server should always run. A process that is at work may be too
-// busy to answer; only an idle one that does not is taken as hung, and started
-// anew.
-func (r *replica) check(ctx context.Context) {
-	u := r.u
-	l := r.any()
-	if l == nil && !r.always() {
+// restore opens a link of a server that should always run and has none. It does
+// not wait.
+func (r *replica) restore() {
+	if !r.always() {
 		return
 	}
-	err := r.probe(ctx, l)
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil && l != nil && l.child != nil && l.users.Load() > 0 {
-		return
-	}
-	if !r.health.note(err, max(u.cfg.Health.UnhealthyAfter, 1), max(u.cfg.Health.HealthyAfter, 1), time.Now()) {
-		return
-	}
-	if err == nil {
-		u.log.Info("server answers again", "address", r.opener.address())
-		return
-	}
-	u.log.Warn("server does not answer health checks", "address", r.opener.address(), "err", err)
-	if l != nil && l.child != nil {
-		r.mu.Lock()
-		r.dismiss(l)
-		r.mu.Unlock()
-		r.health.note(nil, 1, 1, time.Now()) // the new process is innocent
-	}
-}
-
-// any returns a link that is open, in use first.
-func (r *replica) any() *link {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var found *link
-	for _, l := range r.links {
-		if found == nil || l.users.Load() > found.users.Load() {
-			found = l
-		}
+	if r.closed || r.over != nil || len(r.links) > 0 || len(r.opening) > 0 {
+		return
 	}
-	return found
+	r.start(context.Background(), r.keyOf(context.Background(), nil), anonymous())
 }
 
-func (r *replica) probe(ctx context.Context, l *link) error {
-	if l == nil {
-		openCtx, cancel := context.WithTimeout(ctx, r.u.patience())
-		defer cancel()
-		opened, err := r.link(openCtx, anonymous(), true)
-		if err != nil {
-			return err
-		}
-		opened.release()
-		return nil
+// check asks whether the replica answers, as far as it has been opened. It
+// reports whether something did not.
+func (r *replica) check(ctx context.Context) (failed bool) {
+	links := r.live()
+	if len(links) == 0 && !r.always() {
+		r.health.clear() // there is nobody to ask; the next call finds out
+		return false
 	}
+	if c, ok := r.opener.(*command); ok {
+		return c.check(ctx, r, links)
+	}
+	if len(links) == 0 || links[0].ping == nil {
+		return false // the opening under way tells
+	}
+	busiest := slices.MaxFunc(links, func(a, b *link) int { return int(a.calls.Load() - b.calls.Load()) })
+	err := r.ask(ctx, busiest)
+	switch {
+	case ctx.Err() != nil || busiest.over():
+		return false
+	case err != nil && (isForeign(err) || errors.Is(err, mcp.ErrSessionLost)):
+		r.retire(busiest) // it is there, and another than it was
+		return false
+	case err != nil && r.inFlight.Load() >= int64(r.u.cfg.MaxConnections):
+		return false // the check waited for a connection of ours
+	}
+	r.judge(&r.health, err)
+	return err != nil
+}
+
+// live returns the links that have not ended.
+func (r *replica) live() []*link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	links := make([]*link, 0, len(r.links))
+	for _, l := range r.links {
+		if !l.over() {
+			links = append(links, l)
+		}
+	}
+	return links
+}
+
+// judge takes a check of a server at a URL into account.
+func (r *replica) judge(h *health, err error) {
+	cfg := &r.u.cfg.Health
+	bad := h.note(err, 0)
+	switch {
+	case err == nil && h.rise(max(cfg.HealthyAfter, 1)):
+		r.breaker.relent()
+		r.u.log.Info("server answers health checks again", "address", r.opener.address())
+	case err == nil:
+		r.breaker.relent()
+	case bad >= max(cfg.UnhealthyAfter, 1) && h.fall(err, time.Now()):
+		r.u.log.Warn("server does not answer health checks, calls are turned away", "address", r.opener.address(), "err", err)
+	}
+}
+
+// check asks each process of a command.
+func (c *command) check(ctx context.Context, r *replica, links []*link) (failed bool) {
+	var some atomic.Bool
+	var g errgroup.Group
+	g.SetLimit(maxChecks)
+	for _, l := range links {
+		g.Go(func() error {
+			err := r.ask(ctx, l)
+			if ctx.Err() != nil || l.over() {
+				return nil
+			}
+			r.judgeProcess(l, err)
+			if err != nil {
+				some.Store(true)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // none of them fails
+	return some.Load()
+}
+
+// judgeProcess takes a check of a process into account. One that does not answer
+// with nothing under way hangs, and is ended, so that another takes its place.
+// One that has calls under way may be busy with them, as a program with a single
+// thread is. Then calls are only turned away when it is silent for longer than
+// any call has taken it yet, and it is left to finish.
+func (r *replica) judgeProcess(l *link, err error) {
+	cfg := &r.u.cfg.Health
+	bad := l.state.note(err, l.heard())
+	switch {
+	case err == nil:
+		r.breaker.relent()
+		if l.state.rise(max(cfg.HealthyAfter, 1)) {
+			r.u.log.Info("server answers health checks again", "address", r.opener.address())
+		}
+	case bad < max(cfg.UnhealthyAfter, 1):
+	case r.doom(l):
+		r.u.log.Warn("server does not answer and nothing is under way: its process is replaced", "err", err)
+		l.kill(fmt.Errorf("it did not answer %d health checks: %w", bad, err))
+	case l.state.silentSince(l.heard()) && l.unusual(time.Duration(bad)*cfg.Timeout):
+		if l.state.fall(err, time.Now()) {
+			r.u.log.Warn("server answers neither calls nor health checks, further calls are turned away", "err", err)
+		}
+	}
+}
+
+// doom lets new calls wait for what comes after l, unless calls are under way on
+// it. A call that was parked and goes on is not counted by its link.
+func (r *replica) doom(l *link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.calls.Load() > 0 || r.u.resuming.Load() > 0 && l.busy != nil && l.busy() {
+		return false
+	}
+	l.doomed.Store(true)
+	return true
+}
+
+// unusual reports whether the process has never taken nearly as long.
+func (l *link) unusual(silence time.Duration) bool {
+	return l.answers.Load() >= enoughAnswers && silence > 2*time.Duration(l.slowest.Load())
+}
+
+// question is a check that waits for its answer.
+type question struct {
+	done chan struct{}
+	err  error // once done is closed
+}
+
+// ask makes a check on l, and returns in time. On a channel a question that has
+// not been answered yet is not asked again, however often there is a check: who
+// is busy would find all of them waiting, and might have no room for calls.
+func (r *replica) ask(ctx context.Context, l *link) error {
 	if l.ping == nil {
 		return nil
 	}
-	pingCtx, cancel := context.WithTimeout(ctx, r.u.cfg.Health.Timeout)
-	defer cancel()
-	if err := l.ping(pingCtx); err != nil {
-		return fmt.Errorf("no answer within %s: %w", r.u.cfg.Health.Timeout, err)
+	timeout := max(r.u.cfg.Health.Timeout, time.Millisecond)
+	q := r.question(l, timeout)
+	if q == nil {
+		return errRemoved
 	}
-	return nil
+	late := time.NewTimer(timeout)
+	defer late.Stop()
+	select {
+	case <-q.done:
+		return q.err
+	case <-late.C:
+		return fmt.Errorf("no answer within %s: %w", timeout, context.DeadlineExceeded)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// patience is how long the opening of a link may take.
-func (u *Upstream) patience() time.Duration {
-	if len(u.cfg.Command) > 0 {
-		return u.cfg.StartupTimeout
+// question returns the question that waits, or asks one; nil after Close.
+func (r *replica) question(l *link, timeout time.Duration) *question {
+	l.askMu.Lock()
+	defer l.askMu.Unlock()
+	if l.asked != nil && l.heard != nil && !l.asked.answered() {
+		return l.asked
 	}
-	return u.cfg.ConnectTimeout
+	q := &question{done: make(chan struct{})}
+	ctx, cancel := l.ended, func() {}
+	if l.heard == nil {
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+	}
+	asked := r.background(func() {
+		defer cancel()
+		defer close(q.done)
+		q.err = l.ping(ctx)
+	})
+	if !asked {
+		cancel()
+		return nil
+	}
+	l.asked = q
+	return q
+}
+
+func (q *question) answered() bool {
+	select {
+	case <-q.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// background runs f in a goroutine that Close waits for; false after Close.
+func (r *replica) background(f func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.u.links.Go(f)
+	return true
 }

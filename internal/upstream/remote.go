@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
-	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/httpsse"
 	"github.com/dragoman-mcp/dragoman/mcp/streamhttp"
@@ -21,7 +22,7 @@ import (
 type dialect string
 
 const (
-	unknown    dialect = ""
+	undecided  dialect = ""
 	modernHTTP dialect = "modern"
 	legacyHTTP dialect = "legacy"
 	oldSSE     dialect = "sse"
@@ -29,17 +30,36 @@ const (
 
 // remote is a server at a URL.
 type remote struct {
-	u      *Upstream
-	url    string
-	weight int
+	u        *Upstream
+	url      string
+	share    int
+	dialogue dialogue // for sockets
 
 	mu      sync.Mutex // guards dialect
 	dialect dialect
 }
 
-func (r *remote) address() string { return r.url }
-func (r *remote) share() int      { return r.weight }
-func (r *remote) close() error    { return nil }
+func newRemote(u *Upstream, url string, weight int) *remote {
+	return &remote{u: u, url: url, share: max(weight, 1), dialogue: dialogue{u: u}}
+}
+
+// address is the URL without what may be secret of it.
+func (r *remote) address() string {
+	u, err := url.Parse(r.url)
+	if err != nil {
+		return "url"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+func (r *remote) weight() int  { return r.share }
+func (r *remote) close() error { return nil }
+
+// reset forgets what the server was found to speak.
+func (r *remote) reset() {
+	r.learn(undecided)
+	r.dialogue.learn(probing)
+}
 
 func (r *remote) known() dialect {
 	r.mu.Lock()
@@ -67,40 +87,39 @@ func (r *remote) open(ctx context.Context, client *mcp.Client) (*opened, error) 
 	if strings.HasPrefix(r.url, "ws") {
 		return r.openSocket(ctx, client)
 	}
-	d := r.known()
-	if d == unknown {
-		d = r.demanded()
+	d := r.demanded()
+	if d != undecided {
+		return r.openAs(ctx, d, client)
 	}
-	if d != unknown {
+	if d = r.known(); d != undecided {
 		o, err := r.openAs(ctx, d, client)
-		if err == nil || !isForeign(err) || r.demanded() != unknown {
+		if err == nil || !isForeign(err) {
 			return o, err
 		}
 	}
-	return r.detect(ctx, client)
+	return r.detect(ctx, client, d)
 }
 
 // demanded is the dialect that the configuration leaves no doubt about.
 func (r *remote) demanded() dialect {
-	pinned := mcp.Revision(r.u.cfg.Protocol)
 	switch {
 	case r.u.cfg.Transport == "sse":
 		return oldSSE
-	case r.u.cfg.Protocol == "modern" || pinned == mcp.Revision20260728:
+	case r.u.mustBeModern():
 		return modernHTTP
-	case r.u.cfg.Transport == "streamable-http" && (r.u.cfg.Protocol == "legacy" || pinned.Known()):
+	case r.u.cfg.Transport == "streamable-http" && r.u.cfg.Protocol != auto:
 		return legacyHTTP
 	}
-	return unknown
+	return undecided
 }
 
 // detect tries the stateless era, then a session, then HTTP+SSE, as far as the
 // configuration leaves open and the answers point further (2026-07-28,
-// basic/transports/streamable-http, "Backward compatibility").
-func (r *remote) detect(ctx context.Context, client *mcp.Client) (*opened, error) {
-	pinned := mcp.Revision(r.u.cfg.Protocol)
+// basic/transports/streamable-http, "Backward compatibility"). except has been
+// tried already.
+func (r *remote) detect(ctx context.Context, client *mcp.Client, except dialect) (*opened, error) {
 	candidates := []dialect{modernHTTP, legacyHTTP, oldSSE}
-	if r.u.cfg.Protocol == "legacy" || pinned.Known() {
+	if r.u.cfg.Protocol != auto {
 		candidates = candidates[1:]
 	}
 	if r.u.cfg.Transport == "streamable-http" {
@@ -108,6 +127,9 @@ func (r *remote) detect(ctx context.Context, client *mcp.Client) (*opened, error
 	}
 	var errs []error
 	for _, d := range candidates {
+		if d == except {
+			continue
+		}
 		o, err := r.openAs(ctx, d, client)
 		if err == nil {
 			r.learn(d)
@@ -126,7 +148,7 @@ func (r *remote) openAs(ctx context.Context, d dialect, client *mcp.Client) (*op
 	case modernHTTP:
 		return r.openModern(ctx)
 	case legacyHTTP:
-		o, err := r.u.agree(ctx, r.streamable().Open(), client, false)
+		o, err := r.u.shake(ctx, r.streamable().Open(), client)
 		if err != nil {
 			return nil, fmt.Errorf("open a session: %w", err)
 		}
@@ -139,38 +161,46 @@ func (r *remote) openAs(ctx context.Context, d dialect, client *mcp.Client) (*op
 
 func (r *remote) streamable() *streamhttp.Client {
 	return streamhttp.NewClient(streamhttp.ClientOptions{
-		URL: r.url, Header: r.header(), Transport: r.u.around.HTTP.Transport,
+		URL: r.url, Header: r.header(), Transport: r.u.pool,
 		MaxMessageBytes: int(r.u.around.MaxMessage), Limits: r.u.around.Limits, Log: r.u.log,
 	})
 }
 
 func (r *remote) openModern(ctx context.Context) (*opened, error) {
 	c := r.streamable()
-	result, err := c.Handle(ctx, &mcp.Request{Method: "server/discover", Client: anonymous()})
-	switch {
-	case err == nil && supportsModern(mcp.ReadServer(result)):
-	case err == nil:
-		return nil, &foreignError{errors.New("server/discover: the server does not list " + string(mcp.Revision20260728))}
-	case modernAnswer(err):
-	case answered(err):
-		return nil, &foreignError{fmt.Errorf("server/discover: %w", err)}
-	default:
-		return nil, fmt.Errorf("server/discover: %w", err)
+	ask := func(ctx context.Context) error { return askModern(ctx, c) }
+	if err := ask(ctx); err != nil {
+		return nil, err
 	}
 	return &opened{
-		handler: c, revision: mcp.Revision20260728, how: "streamable-http", ping: discoverOf(c),
+		handler: c, revision: mcp.Revision20260728, how: "streamable-http", ping: ask,
 		close: func(context.Context) error { return nil },
 	}, nil
 }
 
+// askModern asks whether a server is there and of the stateless era.
+func askModern(ctx context.Context, h mcp.Handler) error {
+	result, err := h.Handle(ctx, &mcp.Request{Method: "server/discover", Client: anonymous()})
+	if err != nil && fateOf(err) != answered && !isForeign(err) {
+		return fmt.Errorf("server/discover: %w", err)
+	}
+	if eraOf(result, err) == stateless {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("the server does not list " + string(mcp.Revision20260728))
+	}
+	return &foreignError{fmt.Errorf("server/discover: %w", err)}
+}
+
 func (r *remote) openSSE(ctx context.Context, client *mcp.Client) (*opened, error) {
 	conn, err := httpsse.Dial(ctx, r.url, httpsse.DialOptions{
-		RoundTripper: r.u.around.HTTP.Transport, Header: r.header(), MaxMessageBytes: int(r.u.around.MaxMessage),
+		RoundTripper: r.u.pool, Header: r.header(), MaxMessageBytes: int(r.u.around.MaxMessage),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open an event stream: %w", err)
 	}
-	o, err := r.u.agree(ctx, mcp.NewMux(conn, r.u.around.Limits), client, false)
+	o, err := r.u.shake(ctx, mcp.NewMux(conn, r.u.around.Limits), client)
 	if err != nil {
 		return nil, err
 	}
@@ -179,18 +209,37 @@ func (r *remote) openSSE(ctx context.Context, client *mcp.Client) (*opened, erro
 }
 
 func (r *remote) openSocket(ctx context.Context, client *mcp.Client) (*opened, error) {
-	conn, err := websocket.Dial(ctx, r.url, websocket.Options{
-		HTTPClient: r.u.around.HTTP, Header: r.header(), MaxMessageBytes: int(r.u.around.MaxMessage),
+	var messages *atomic.Int64
+	o, err := r.dialogue.open(ctx, client, func(ctx context.Context) (mcp.Channel, error) {
+		conn, err := websocket.Dial(ctx, r.url, websocket.Options{
+			HTTPClient: &http.Client{Transport: r.u.pool, CheckRedirect: handBack},
+			Header:     r.header(), MaxMessageBytes: int(r.u.around.MaxMessage),
+		})
+		if err != nil {
+			return nil, withoutURL(err)
+		}
+		messages = new(atomic.Int64)
+		return mcp.NewMux(counted{conn, messages}, r.u.around.Limits), nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	o, err := r.u.agree(ctx, mcp.NewMux(conn, r.u.around.Limits), client, true)
-	if err != nil {
-		return nil, err
-	}
-	o.how = "websocket"
+	o.how, o.heard = "websocket", messages.Load
 	return o, nil
+}
+
+// handBack keeps an http.Client from following a redirect: our headers are for
+// the server that is configured.
+func handBack(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// withoutURL returns what an http.Client says without the URL, which may hold a
+// secret.
+func withoutURL(err error) error {
+	var ofURL *url.Error
+	if errors.As(err, &ofURL) {
+		return fmt.Errorf("open websocket: %w", ofURL.Err)
+	}
+	return err
 }
 
 // foreignError is the answer of a server that speaks something else.
@@ -199,40 +248,35 @@ type foreignError struct{ err error }
 func (e *foreignError) Error() string { return e.err.Error() }
 func (e *foreignError) Unwrap() error { return e.err }
 
+// foreignStatuses are those that SDKs answer with to what they do not speak.
+func foreignStatuses() []int {
+	return []int{
+		http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable,
+		http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusUpgradeRequired, http.StatusNotImplemented,
+	}
+}
+
 // isForeign reports whether err is the answer of a server that speaks another
-// dialect than it was spoken to in. The statuses are those that SDKs give.
+// dialect than it was spoken to in. That nobody answered, or that the server
+// cannot now or does not want to, says nothing about its dialect.
 func isForeign(err error) bool {
 	var foreign *foreignError
-	return errors.As(err, &foreign) || answered(err)
-}
-
-// answered reports whether the server was there and refused: with a status
-// other than one that says "not now" or "not you", or with a JSON-RPC error.
-func answered(err error) bool {
-	var http1 *streamhttp.StatusError
-	var sse *httpsse.StatusError
-	var wire *mcp.Error
-	status := 0
+	var misfit *misfitError
+	st, hasStatus := statusOf(err)
 	switch {
-	case errors.As(err, &http1):
-		status = http1.Status
-	case errors.As(err, &sse):
-		status = sse.Status
-	case errors.As(err, &wire):
+	case errors.As(err, &foreign):
 		return true
+	case errors.As(err, &misfit):
+		return false
+	case hasStatus:
+		return slices.Contains(foreignStatuses(), st.code)
 	}
-	return slices.Contains([]int{400, 404, 405, 406, 415, 422, 426, 501}, status)
-}
-
-// modernAnswer reports whether an error can only come of a stateless server.
-func modernAnswer(err error) bool {
-	var wire *mcp.Error
-	return errors.As(err, &wire) && speaksModern(wire)
+	return errors.Is(err, errRefused)
 }
 
 // speaksModern reports whether a wire error shows that the server is of the
 // stateless era. A server that names the revisions which it supports, and no
-// stateless one among them, is not (research: the official Go SDK with sessions).
+// stateless one among them, is not: the official Go SDK with sessions does so.
 func speaksModern(err *mcp.Error) bool {
 	switch err.Code {
 	case mcp.CodeHeaderMismatch, mcp.CodeMissingCapability:
@@ -241,22 +285,7 @@ func speaksModern(err *mcp.Error) bool {
 		var data struct {
 			Supported []mcp.Revision `json:"supported"`
 		}
-		if json.Unmarshal(err.Data, &data) != nil {
-			return false
-		}
-		return slices.Contains(data.Supported, mcp.Revision20260728)
+		return json.Unmarshal(err.Data, &data) == nil && slices.Contains(data.Supported, mcp.Revision20260728)
 	}
 	return false
-}
-
-// unsentError marks a failure of which the server has seen nothing.
-type unsentError struct{ err error }
-
-func (e *unsentError) Error() string { return e.err.Error() }
-func (e *unsentError) Unwrap() error { return e.err }
-
-// isUnsent reports whether the server cannot have seen the request.
-func isUnsent(err error) bool {
-	var unsent *unsentError
-	return errors.As(err, &unsent) || errors.Is(err, egress.ErrNotSent)
 }

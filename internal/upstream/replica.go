@@ -4,63 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
-// errIdle is why there is no link to a server that only runs on demand.
-var errIdle = errors.New("it is started on demand and does not run now")
-
-// key tells apart the callers that may not share a link: by whom the link is
-// for, and at a server with sessions by what they can be asked for.
-type key struct {
-	owner string
-	kinds mcp.Kinds
-}
-
-// opener knows how one replica is reached.
-type opener interface {
-	// open makes a link. ctx bounds the opening; the link lasts until it is closed.
-	open(ctx context.Context, client *mcp.Client) (*opened, error)
-	// address names the replica for people.
-	address() string
-	share() int
-	// close releases what is kept between links.
-	close() error
-}
-
-// opened is what an opener has made.
-type opened struct {
-	handler  mcp.Handler
-	revision mcp.Revision
-	how      string          // transport, in the words of the configuration
-	done     <-chan struct{} // closed when it is lost; nil for never
-	ping     func(ctx context.Context) error
-	busy     func() bool // holds something that closing would lose; nil for never
-	close    func(ctx context.Context) error
-	child    childStatus   // nil when it is no process
-	memory   func() uint64 // bytes that the process and its children hold; nil likewise
-}
-
-// link is an open way to a replica, shared by callers of one key.
-type link struct {
-	*opened
-	key     key
-	retired context.Context // ends when no new call may use it
-	retire  context.CancelFunc
-	users   atomic.Int64
-	used    atomic.Int64 // when it was last let go, in nanoseconds
-	client  *mcp.Client
-}
-
-func (l *link) release() {
-	l.used.Store(time.Now().UnixNano())
-	l.users.Add(-1)
-}
+const (
+	// maxLinks bounds the links of one replica, which principals and sessions
+	// make many; beyond it, those that nobody uses give way.
+	maxLinks = 4096
+	// maxLooks bounds how often a call looks for a link that is gone again before
+	// it could be used.
+	maxLooks = 5
+)
 
 // replica is one of the places where a server runs.
 type replica struct {
@@ -68,21 +27,23 @@ type replica struct {
 	opener   opener
 	breaker  *breaker
 	inFlight atomic.Int64
-	health   health
-	lost     chan struct{} // a link has ended by itself
+	health   health        // of a server at a URL
+	watched  atomic.Bool   // somebody checks, so that what is found ill can be found well
+	wake     chan struct{} // one place: there is something to do for whoever keeps it
 
-	mu      sync.Mutex // guards what follows
-	links   map[key]*link
-	opening map[key]*attempt
-	modern  bool // what it speaks does not need links of their own for kinds
-	closed  bool
-	failed  error // why the last opening failed; nil when it did not
+	mu       sync.Mutex // guards what follows
+	links    map[key]*link
+	opening  map[key]*attempt
+	era      era
+	renewals int // how often everything was let go
+	closed   bool
+	over     error // why its program, which ended by itself, is not started anew
+	failed   error // why the last opening failed; nil when it did not
 }
 
 // attempt is an opening that several callers wait for.
 type attempt struct {
 	done chan struct{}
-	link *link
 	err  error
 }
 
@@ -90,108 +51,78 @@ func newReplica(u *Upstream, o opener) *replica {
 	return &replica{
 		u: u, opener: o,
 		breaker: &breaker{failures: u.cfg.Breaker.Failures, openFor: u.cfg.Breaker.OpenFor, now: time.Now},
-		lost:    make(chan struct{}, 1),
+		wake:    make(chan struct{}, 1),
 		links:   make(map[key]*link),
 		opening: make(map[key]*attempt),
 	}
 }
 
-// pick chooses the less loaded of two random replicas that may be called; one
-// that was tried before only when there is no other (Mitzenmacher, "The power
-// of two choices", 2001).
-func (u *Upstream) pick(tried []*replica) (*replica, error) {
-	fit := make([]*replica, 0, len(u.replicas))
-	for _, r := range u.replicas {
-		if r.fit() && !contains(tried, r) {
-			fit = append(fit, r)
-		}
+// call makes one attempt. When the link that it is given turns out to have ended
+// and nothing was sent, it takes another, once; nobody needs to know.
+func (r *replica) call(ctx context.Context, c *call) (mcp.Result, error) {
+	pass, ok := r.breaker.allow()
+	if !ok {
+		return mcp.Result{}, refused(r.u.nobody())
 	}
-	if len(fit) == 0 {
-		for _, r := range tried {
-			if r.fit() {
-				fit = append(fit, r)
-			}
-		}
-	}
-	switch len(fit) {
-	case 0:
-		return nil, u.nobody()
-	case 1:
-		return fit[0], nil
-	}
-	a := rand.IntN(len(fit))
-	b := rand.IntN(len(fit) - 1)
-	if b >= a {
-		b++
-	}
-	if fit[b].load() < fit[a].load() {
-		a = b
-	}
-	return fit[a], nil
-}
-
-func contains(list []*replica, r *replica) bool {
-	for _, x := range list {
-		if x == r {
-			return true
-		}
-	}
-	return false
-}
-
-// nobody says why no replica may be called.
-func (u *Upstream) nobody() error {
-	for _, r := range u.replicas {
-		if _, why := r.breaker.state(); why != nil {
-			return &unsentError{fmt.Errorf("it failed %d times in a row and is left alone for a while, the last time: %w", u.cfg.Breaker.Failures, why)}
-		}
-		if why := r.health.reason(); why != nil {
-			return &unsentError{why}
-		}
-	}
-	return &unsentError{errors.New("no replica is healthy")}
-}
-
-func (r *replica) load() float64 {
-	return float64(r.inFlight.Load()+1) / float64(r.opener.share())
-}
-
-// fit reports whether a call may go to r. It does not take the breaker's trial.
-func (r *replica) fit() bool {
-	state, _ := r.breaker.state()
-	return state != "open" && r.health.good()
-}
-
-// call makes one attempt.
-func (r *replica) call(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-	if !r.breaker.allow() {
-		return mcp.Result{}, r.u.nobody()
-	}
-	r.u.budget.earn()
 	r.inFlight.Add(1)
 	defer r.inFlight.Add(-1)
-	l, err := r.link(ctx, req.Client, true)
-	if err != nil {
-		r.settle(ctx, err)
-		return mcp.Result{}, &unsentError{err}
+	for again := false; ; again = true {
+		l, err := r.link(ctx, c.who)
+		if err != nil {
+			err = refused(err)
+			r.settle(ctx, c, pass, err)
+			return mcp.Result{}, err
+		}
+		result, err := l.handle(ctx, c)
+		if err != nil && r.outlived(ctx, l, err) && !again {
+			continue
+		}
+		r.settle(ctx, c, pass, err)
+		return result, err
 	}
-	defer l.release()
-	result, err := l.handler.Handle(ctx, req)
-	r.settle(ctx, err)
-	return result, err
 }
 
 // settle tells the breaker how a call ended. One that its caller gave up says
-// nothing; one that ran into its deadline does.
-func (r *replica) settle(ctx context.Context, err error) {
+// nothing, nor does one that a server which is there did not want; one that ran
+// into our deadline does.
+func (r *replica) settle(ctx context.Context, c *call, p pass, err error) {
+	f := fateOf(err)
 	switch {
-	case err == nil || isAnswer(err):
-		r.breaker.note(nil)
-	case errors.Is(ctx.Err(), context.Canceled):
-		r.breaker.cancel()
+	case f == answered:
+		r.breaker.good(p)
+	case errors.Is(context.Cause(ctx), errDeadline):
+		r.breaker.bad(p, fault{err: err, slow: f == lost, began: c.began})
+	case ctx.Err() != nil || turnedAway(err):
+		r.breaker.drop(p)
 	default:
-		r.breaker.note(err)
+		r.breaker.bad(p, fault{err: err, began: c.began})
 	}
+}
+
+// outlived looks whether an error shows that a link is of no more use, and lets
+// it go then. It reports whether the request that got the error may be sent
+// again on another link.
+func (r *replica) outlived(ctx context.Context, l *link, err error) bool {
+	switch {
+	case ctx.Err() != nil:
+		return false
+	case errors.Is(err, mcp.ErrSessionLost):
+	case l.done != nil && fateOf(err) == unsent && !isForeign(err): // the channel is broken
+	case l.doubts(err) && r.changed(ctx, l):
+		r.retire(l)
+		return true // it has not acted on what it does not speak
+	default:
+		return false
+	}
+	r.retire(l)
+	return fateOf(err) == unsent
+}
+
+// changed asks a server that answered as if it spoke something else whether it
+// is still the one that the link was opened to.
+func (r *replica) changed(ctx context.Context, l *link) bool {
+	err := r.ask(ctx, l)
+	return err != nil && (isForeign(err) || errors.Is(err, mcp.ErrSessionLost))
 }
 
 // keyOf returns the key of a caller. r.mu is held.
@@ -206,45 +137,92 @@ func (r *replica) keyOf(ctx context.Context, c *mcp.Client) key {
 			k.owner = "s:" + c.Session
 		}
 	}
-	if c != nil && !r.modern {
+	if c != nil && r.era != stateless {
 		k.kinds = c.Kinds
 	}
 	return k
 }
 
-// link returns an open link for the caller, counted as in use; with open false
-// only one that is there already.
-func (r *replica) link(ctx context.Context, c *mcp.Client, open bool) (*link, error) {
-	for {
-		r.mu.Lock()
-		if r.closed {
-			r.mu.Unlock()
-			return nil, errors.New("it was removed from the configuration")
+// link returns an open link for the caller, counted as in use.
+func (r *replica) link(ctx context.Context, who asker) (*link, error) {
+	for range maxLooks {
+		l, wait, err := r.look(ctx, who)
+		if l != nil || err != nil {
+			return l, err
 		}
-		k := r.keyOf(ctx, c)
-		if l := r.links[k]; l != nil {
-			l.users.Add(1)
-			r.mu.Unlock()
-			return l, nil
-		}
-		if !open {
-			r.mu.Unlock()
-			return nil, errIdle
-		}
-		a := r.opening[k]
-		if a == nil {
-			a = r.start(ctx, k, c)
-		}
-		r.mu.Unlock()
 		select {
-		case <-a.done:
-			if a.err != nil {
-				return nil, a.err
-			}
+		case <-wait.done:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for its start: %w", ctx.Err())
 		}
+		if wait.err != nil {
+			return nil, wait.err
+		}
 	}
+	return nil, errBrief
+}
+
+// look finds a link, or what has to be waited for before there is one.
+func (r *replica) look(ctx context.Context, who asker) (*link, *attempt, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+		return nil, nil, errRemoved
+	case r.over != nil:
+		return nil, nil, &endedError{r.over}
+	}
+	k := r.keyOf(ctx, who.client)
+	l := r.links[k]
+	if l == nil && who.own {
+		l = r.linkOf(k.owner)
+	}
+	switch {
+	case l != nil && l.over():
+		return nil, l.cleared, nil
+	case l != nil:
+		if why := l.state.reason(); why != nil {
+			return nil, nil, why
+		}
+		l.calls.Add(1)
+		return l, nil, nil
+	case !who.open:
+		return nil, nil, errIdle
+	}
+	if a := r.underWay(k, who.own); a != nil {
+		return nil, a, nil
+	}
+	if len(r.links)+len(r.opening) >= maxLinks && !r.makeRoom() {
+		return nil, nil, errFleet
+	}
+	return nil, r.start(ctx, k, who.client), nil
+}
+
+// linkOf returns a link of an owner, whatever its kinds; nil if there is none.
+// r.mu is held.
+func (r *replica) linkOf(owner string) *link {
+	var found *link
+	for k, l := range r.links {
+		if k.owner == owner && !l.over() && (found == nil || l.used.Load() > found.used.Load()) {
+			found = l
+		}
+	}
+	return found
+}
+
+// underWay returns the opening that a caller of k waits for. While it is not
+// known whether kinds matter to the server, one opening serves all: a process
+// that turns out to be stateless needs no second. r.mu is held.
+func (r *replica) underWay(k key, own bool) *attempt {
+	if a := r.opening[k]; a != nil || r.era == sessions && !own {
+		return a
+	}
+	for other, a := range r.opening {
+		if other.owner == k.owner {
+			return a
+		}
+	}
+	return nil
 }
 
 // start opens a link for whoever waits; it goes on when the first of them
@@ -252,88 +230,172 @@ func (r *replica) link(ctx context.Context, c *mcp.Client, open bool) (*link, er
 func (r *replica) start(ctx context.Context, k key, c *mcp.Client) *attempt {
 	a := &attempt{done: make(chan struct{})}
 	r.opening[k] = a
+	renewals := r.renewals
 	openCtx := mcp.WithPrincipal(r.u.ctx, mcp.PrincipalOf(ctx))
 	r.u.links.Go(func() {
 		o, err := r.opener.open(openCtx, c)
 		r.mu.Lock()
 		delete(r.opening, k)
-		r.failed, a.err = err, err
-		if err == nil && r.closed {
-			a.err = errors.New("it was removed from the configuration")
+		surplus := o
+		switch {
+		case err != nil:
+		case r.closed:
+			err = errRemoved
+		case r.renewals != renewals: // the program or the server may have changed meanwhile: those who wait look again
+		case r.adopt(o, k.owner, c):
+			surplus = nil
 		}
-		if a.err == nil {
-			a.link = r.adopt(o, k, c)
-		}
+		a.err = err
+		r.tell(err)
 		r.mu.Unlock()
 		close(a.done)
-		if err == nil && a.err != nil {
-			_ = o.close(context.Background())
+		if surplus != nil {
+			r.shut(surplus.close)
 		}
 	})
 	return a
 }
 
-// adopt takes a new link in. r.mu is held.
-func (r *replica) adopt(o *opened, k key, c *mcp.Client) *link {
-	if o.revision.Modern() && !r.modern {
-		r.modern = true
-		k.kinds = 0
+// tell notes how an opening went. r.mu is held.
+func (r *replica) tell(err error) {
+	was := r.failed
+	r.failed = err
+	var exit *supervisor.ExitError
+	switch {
+	case r.closed:
+		return
+	case err == nil:
+		r.breaker.relent()
+		r.judge(&r.health, nil)
+		if was != nil {
+			r.u.log.Info("server can be reached again", "address", r.opener.address())
+		}
+		return
+	case errors.As(err, &exit) && !r.u.cfg.Restart.Enabled:
+		r.over = err
 	}
-	l := &link{opened: o, key: k, client: c}
-	l.retired, l.retire = context.WithCancel(context.Background())
-	l.used.Store(time.Now().UnixNano())
-	if old := r.links[k]; old != nil {
-		r.dismiss(old)
+	if _, isRemote := r.opener.(*remote); isRemote && r.watched.Load() {
+		r.judge(&r.health, err)
 	}
+	if was == nil {
+		r.u.log.Warn("server cannot be reached", "address", r.opener.address(), "err", err)
+	}
+}
+
+// adopt takes a new link in, unless there is one for the same callers already.
+// When the server is of another era than before, it is another server: what was
+// open to the old one is let go. r.mu is held.
+func (r *replica) adopt(o *opened, owner string, c *mcp.Client) bool {
+	if r.era != unknown && r.era != o.era() {
+		for _, l := range r.links {
+			r.dismiss(l)
+		}
+	}
+	r.era = o.era()
+	k := key{owner: owner}
+	if c != nil && r.era == sessions {
+		k.kinds = c.Kinds
+	}
+	if old := r.links[k]; old != nil && !old.over() {
+		return false
+	}
+	l := newLink(o, k, time.Now())
 	r.links[k] = l
 	r.u.links.Go(func() { r.tend(l) })
-	return l
+	return true
 }
 
 // tend waits for the end of a link, and closes it when nobody uses it any more.
 func (r *replica) tend(l *link) {
 	select {
 	case <-l.done:
-		r.mu.Lock()
-		r.dismiss(l)
-		r.mu.Unlock()
-		select {
-		case r.lost <- struct{}{}:
-		default: // it is known already
-		}
+		r.buryLink(l)
+		return
 	case <-l.retired.Done():
-		r.drain(l)
+		if !r.drain(l) {
+			r.buryLink(l)
+			return
+		}
 	case <-r.u.ctx.Done():
-		l.retire()
 	}
+	l.retire()
+	l.end()
+	r.shut(l.close)
+	r.nudge()
+}
+
+// buryLink clears up after a link that has ended by itself, and then makes room
+// for the next.
+func (r *replica) buryLink(l *link) {
+	var why error
+	if l.bury != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout(r.u.cfg.StopTimeout))
+		why = l.bury(ctx)
+		cancel()
+	}
+	r.mu.Lock()
+	if why != nil && !r.u.cfg.Restart.Enabled {
+		r.over = why
+	}
+	r.dismiss(l)
+	r.mu.Unlock()
+	close(l.cleared.done)
+	l.end()
+	if l.bury == nil {
+		r.shut(l.close)
+	}
+	r.nudge()
+}
+
+// shut closes what an opener has made.
+func (r *replica) shut(closeLink func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout(r.u.cfg.StopTimeout))
 	defer cancel()
-	if err := l.close(ctx); err != nil {
-		r.u.log.Warn("link did not close properly", "err", err)
+	if err := closeLink(ctx); err != nil {
+		r.u.log.Debug("link did not close properly", "err", err)
 	}
 }
 
 // closeTimeout bounds the end of a link: a process has its three steps.
 func closeTimeout(step time.Duration) time.Duration { return 3*step + 5*time.Second }
 
-// drain waits until a retired link is no longer in use, at most as long as one
-// call may take.
-func (r *replica) drain(l *link) {
+// nudge lets whoever keeps the replica look after it.
+func (r *replica) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is on its way
+	}
+}
+
+// drainPoll is how often a retired link is looked at.
+const drainPoll = 10 * time.Millisecond
+
+// drain waits until a retired link holds nothing any more, at most as long as
+// one call may take. It reports false when the link has ended by itself meanwhile.
+func (r *replica) drain(l *link) bool {
 	limit := time.NewTimer(r.u.cfg.Timeout)
 	defer limit.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
-	for l.users.Load() > 0 || l.busy != nil && l.busy() {
+	for l.calls.Load() > 0 || l.busy != nil && l.busy() {
 		select {
 		case <-tick.C:
 		case <-limit.C:
-			return
+			return true
 		case <-l.done:
-			return
+			return false
 		case <-r.u.ctx.Done():
-			return
+			return true
 		}
 	}
+	return true
+}
+
+// retire lets no new call use l.
+func (r *replica) retire(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dismiss(l)
 }
 
 // dismiss lets no new call use l. r.mu is held.
@@ -344,16 +406,19 @@ func (r *replica) dismiss(l *link) {
 	l.retire()
 }
 
-// renew dismisses all links.
+// renew dismisses all links, and forgets all that was found out of the server.
 func (r *replica) renew() {
+	r.opener.reset()
+	r.breaker.reset()
+	r.health.clear()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.renewals++
+	r.over, r.failed, r.era = nil, nil, unknown
 	for _, l := range r.links {
 		r.dismiss(l)
 	}
-	if c, ok := r.opener.(*command); ok {
-		c.reset()
-	}
+	r.nudge()
 }
 
 // close refuses further calls. Its links end with the upstream's context.
@@ -364,17 +429,7 @@ func (r *replica) close() {
 	clear(r.links)
 }
 
-// idle dismisses links that nobody has used for longer than after: those of a
-// server that runs on demand, those of one principal or session, and those
-// that were opened for kinds of callers that are no longer there.
-func (r *replica) idle(now time.Time, after time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for k, l := range r.links {
-		keep := r.u.cfg.Start == "always" && k.owner == "" && (k.kinds == 0 || len(r.links) == 1)
-		if keep || l.users.Load() > 0 || l.busy != nil && l.busy() || now.Sub(time.Unix(0, l.used.Load())) < after {
-			continue
-		}
-		r.dismiss(l)
-	}
+// always reports whether the gateway keeps a link open of its own accord.
+func (r *replica) always() bool {
+	return r.u.cfg.Start == "always" && r.u.cfg.Isolation == "shared"
 }

@@ -1,10 +1,6 @@
 package upstream
 
 import (
-	"errors"
-	"fmt"
-	"net"
-	"syscall"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
@@ -26,7 +22,7 @@ const (
 type Status struct {
 	Server    string
 	State     State
-	Reason    string // why it is not ready; empty when it is
+	Reason    string // why it is not ready, without addresses; empty when it is
 	Transport string // of an open link; empty when none is open
 	Revision  string // spoken on it
 	InFlight  int64
@@ -43,8 +39,8 @@ type ReplicaStatus struct {
 	Breaker  string // closed, open or half-open
 	Links    int
 	InFlight int64
-	Reason   string
-	Err      error // what Reason is the text of; nil when that is empty
+	Reason   string // the whole cause, for the operator
+	Err      error  // what Reason is the text of; nil when that is empty
 	// Of the process that was started last, where it is one:
 	Process string // its state; empty when it is none
 	PID     int
@@ -63,25 +59,25 @@ func (u *Upstream) Status() Status {
 	}
 	well, open, starting := 0, 0, false
 	for _, r := range u.replicas {
-		rs := r.status(&st)
+		rs, why, opening := r.status(&st)
 		st.Replicas = append(st.Replicas, rs)
 		open += rs.Links
-		starting = starting || r.isOpening()
-		if rs.Healthy && rs.Breaker != "open" && rs.Reason == "" {
+		starting = starting || opening
+		if why == nil {
 			well++
 		} else if st.Reason == "" {
-			st.Reason = rs.Reason
+			st.Reason = publicReason(why)
 		}
 	}
 	switch {
-	case well == 0 && starting:
+	case well == 0 && starting && u.fresh():
 		st.State = Starting
 	case well == 0:
 		st.State = Unavailable
 	case well < len(u.replicas):
 		st.State = Degraded
 	case open > 0:
-		st.State, st.Reason = Ready, ""
+		st.State = Ready
 	case starting:
 		st.State = Starting
 	default:
@@ -90,91 +86,56 @@ func (u *Upstream) Status() Status {
 	return st
 }
 
-func (r *replica) isOpening() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.opening) > 0
+// fresh reports whether no replica is turned away from, so that what is starting
+// may be all that is missing.
+func (u *Upstream) fresh() bool {
+	for _, r := range u.replicas {
+		if !r.fit() {
+			return false
+		}
+	}
+	return true
 }
 
-func (r *replica) status(st *Status) ReplicaStatus {
-	rs := ReplicaStatus{Address: r.opener.address(), Healthy: r.health.good(), InFlight: r.inFlight.Load()}
-	state, why := r.breaker.state()
-	rs.Breaker = state
-	r.mu.Lock()
-	rs.Links = len(r.links)
-	for _, l := range r.links {
+// status also returns why the replica cannot be called, nil if it can, and
+// whether it is being opened.
+func (r *replica) status(st *Status) (rs ReplicaStatus, why error, opening bool) {
+	rs = ReplicaStatus{Address: r.opener.address(), Healthy: !r.health.ill.Load(), InFlight: r.inFlight.Load()}
+	rs.Breaker, _, why = r.breaker.state()
+	if rs.Breaker == "half-open" {
+		why = nil // the next call goes to it
+	}
+	if reason := r.health.reason(); reason != nil {
+		why = reason
+	}
+	for _, l := range r.live() {
+		rs.Links++
 		st.Transport, st.Revision = l.how, string(l.revision)
+		if reason := l.state.reason(); reason != nil {
+			why, rs.Healthy = reason, false
+		}
 		if l.memory != nil {
 			rs.MemoryBytes += l.memory()
 		}
 	}
-	if why == nil {
+	r.mu.Lock()
+	opening = len(r.opening) > 0
+	switch {
+	case r.over != nil:
+		why = &endedError{r.over}
+	case why == nil && rs.Links == 0:
 		why = r.failed
 	}
 	r.mu.Unlock()
-	if reason := r.health.reason(); reason != nil {
-		why = reason
-	}
 	if why != nil {
 		rs.Reason, rs.Err = why.Error(), why
 	}
 	if c, ok := r.opener.(*command); ok {
 		rs.process(c.last())
 	}
-	return rs
-}
-
-func (c *command) last() supervisor.Status {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var latest supervisor.Status
-	for _, child := range c.all {
-		if s := child.Status(); s.Starts > 0 && (latest.Starts == 0 || s.Started.After(latest.Started)) {
-			latest = s
-		}
-	}
-	return latest
+	return rs, why, opening
 }
 
 func (rs *ReplicaStatus) process(s supervisor.Status) {
 	rs.Process, rs.PID, rs.Starts, rs.Started, rs.Stderr = s.State.String(), s.PID, s.Starts, s.Started, s.Stderr
-}
-
-// publicReason is what callers may know of why a server cannot be reached:
-// enough to act on, nothing of where it runs.
-func publicReason(err error) string {
-	var missing *supervisor.NotFoundError
-	var crash *supervisor.CrashLoopError
-	var exit *supervisor.ExitError
-	var op *net.OpError
-	var dns *net.DNSError
-	switch {
-	case errors.Is(err, errIdle):
-		return errIdle.Error()
-	case errors.As(err, &missing):
-		return "its program was not found"
-	case errors.As(err, &crash):
-		return "its program keeps ending; it is tried again later"
-	case errors.As(err, &exit):
-		return "its program ended during the start"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the connection was refused"
-	case errors.As(err, &dns):
-		return "its host name does not resolve"
-	case errors.As(err, &op) && op.Timeout():
-		return "it did not accept a connection in time"
-	case answered(err):
-		return fmt.Sprintf("it answered, but not as an MCP server (%s)", firstLine(err.Error()))
-	}
-	return "see the gateway's log or dragoman doctor"
-}
-
-// firstLine bounds what a server says to one short line.
-func firstLine(s string) string {
-	for i, c := range s {
-		if c < ' ' || i >= 120 {
-			return s[:i]
-		}
-	}
-	return s
 }

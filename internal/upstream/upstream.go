@@ -3,6 +3,10 @@
 // isolation allows, chooses among replicas, notices which are ill, bounds what
 // waits, and repeats only what is safe to repeat.
 //
+//	Handle ── gate ── try ──► replica ── breaker ── link ──► handler of a transport
+//	                   └────► replica …              └─ opened when there is none, kept, drained, closed
+//	Run ────────────────────► replica: checked, opened again, unused links let go
+//
 // It does not know what clients there are, what the server's tools are called
 // for them, or that there are other servers.
 package upstream
@@ -13,12 +17,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -27,8 +31,8 @@ import (
 
 // Surroundings are what all upstreams of a gateway share.
 type Surroundings struct {
-	// HTTP reaches servers by URL. Its transport must not follow redirects.
-	HTTP *http.Client
+	// Network reaches servers by URL; each gets connections of its own.
+	Network *egress.Network
 	// Processes starts servers that are commands.
 	Processes *supervisor.Supervisor
 	// Builtin makes a server of this binary.
@@ -45,20 +49,25 @@ type Surroundings struct {
 
 // Upstream is one server as a Handler. Run it; Close it when nobody calls any more.
 type Upstream struct {
-	cfg      config.Server
-	around   Surroundings
-	log      *slog.Logger
-	replicas []*replica
-	gate     *gate
-	budget   *budget
-	inFlight atomic.Int64
-	calls    atomic.Int64
-	failures atomic.Int64
-	ctx      context.Context // of links; ends with Close
-	cancel   context.CancelFunc
-	quiet    context.Context // of subscriptions; ends when Close begins
-	hush     context.CancelFunc
-	links    sync.WaitGroup
+	cfg       config.Server
+	around    Surroundings
+	log       *slog.Logger
+	replicas  []*replica
+	pool      *egress.Pool // nil unless it is reached by URL
+	gate      *gate
+	budget    *budget
+	probeWait time.Duration
+	inFlight  atomic.Int64
+	resuming  atomic.Int64 // calls that were parked and go on
+	calls     atomic.Int64
+	failures  atomic.Int64
+	ctx       context.Context // of links; ends with Close
+	cancel    context.CancelFunc
+	quiet     context.Context // of subscriptions; ends when Close begins
+	hush      context.CancelFunc
+	links     sync.WaitGroup
+	closing   sync.Once
+	closed    error // what Close returned; set by closing
 }
 
 var _ mcp.Handler = (*Upstream)(nil)
@@ -70,17 +79,16 @@ func New(cfg config.Server, around Surroundings) (*Upstream, error) {
 	}
 	u := &Upstream{
 		cfg: cfg, around: around, log: around.Log.With("server", cfg.Name),
-		gate:   newGate(cfg.MaxConcurrency, cfg.MaxQueue),
-		budget: newBudget(cfg.Retries.Budget),
+		gate: newGate(cfg.MaxConcurrency, cfg.MaxQueue), budget: newBudget(cfg.Retries.Budget),
+		probeWait: probeWait,
+	}
+	openers, err := u.openers()
+	if err != nil {
+		return nil, fmt.Errorf("server %s: %w", cfg.Name, err)
 	}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.quiet, u.hush = context.WithCancel(u.ctx)
-	opener, err := u.openers()
-	if err != nil {
-		u.cancel()
-		return nil, err
-	}
-	for _, o := range opener {
+	for _, o := range openers {
 		u.replicas = append(u.replicas, newReplica(u, o))
 	}
 	return u, nil
@@ -92,21 +100,29 @@ func (u *Upstream) openers() ([]opener, error) {
 	case u.cfg.Builtin != "":
 		h, err := u.around.Builtin(u.cfg.Builtin, u.cfg.Settings)
 		if err != nil {
-			return nil, fmt.Errorf("server %s: %w", u.cfg.Name, err)
+			return nil, err
 		}
 		return []opener{&builtin{handler: h, name: u.cfg.Builtin}}, nil
 	case len(u.cfg.Command) > 0:
-		return []opener{&command{u: u}}, nil
+		return []opener{newCommand(u)}, nil
 	}
 	var out []opener
 	for _, r := range u.cfg.Replicas() {
-		out = append(out, &remote{u: u, url: r.URL, weight: max(r.Weight, 1)})
+		out = append(out, newRemote(u, r.URL, r.Weight))
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("server %s: it has no command, url, urls or builtin", u.cfg.Name)
+		return nil, errors.New("it has no command, url, urls or builtin")
 	}
+	idle := u.cfg.KeepConnections
+	if idle == 0 {
+		idle = -1 // none, where 0 would be the default
+	}
+	u.pool = u.around.Network.Pool(egress.Limits{IdlePerHost: idle, ConnsPerHost: u.cfg.MaxConnections})
 	return out, nil
 }
+
+// errDeadline is why the context of a call ends that has used up its time.
+var errDeadline = errors.New("the call has used up its time")
 
 // Handle implements mcp.Handler.
 func (u *Upstream) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
@@ -115,138 +131,120 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if req.Method == "subscriptions/listen" {
 		return u.listen(ctx, req)
 	}
-	if req.Method != "server/discover" {
-		if err := u.gate.enter(ctx); err != nil {
-			return mcp.Result{}, u.busy(err)
-		}
-		defer u.gate.leave()
+	parked := u.around.Parking != nil && u.around.Parking.Owns(req)
+	if req.Abandon {
+		return u.abandon(ctx, req, parked)
 	}
 	u.calls.Add(1)
-	timeout := u.cfg.Timeout
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	began := time.Now()
+	own, cancel := context.WithDeadlineCause(ctx, began.Add(u.timeout(req.Method)), errDeadline)
 	defer cancel()
-	if u.around.Parking != nil && u.around.Parking.Owns(req) {
+	if err := u.gate.enter(own); err != nil {
+		return mcp.Result{}, u.busy(ctx, err)
+	}
+	defer u.gate.leave()
+	var result mcp.Result
+	var err error
+	if parked {
+		u.resuming.Add(1)
+		defer u.resuming.Add(-1)
+		result, err = u.around.Parking.Resume(own, req)
+	} else {
+		result, err = u.try(own, &call{req: req, who: askerOf(req), began: began, cancel: cancel})
+	}
+	if err != nil {
+		err = u.explain(outcome{caller: ctx, own: own, method: req.Method, err: err})
+	}
+	return result, err
+}
+
+// timeout is how long a call may take. A page of a list is held to what the
+// whole list may take.
+func (u *Upstream) timeout(method string) time.Duration {
+	switch method {
+	case "tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover":
+		return min(u.cfg.ListTimeout, u.cfg.Timeout)
+	}
+	return u.cfg.Timeout
+}
+
+// abandon lets go of a parked call. A state that is the server's own stands for
+// nothing here, and that its caller gives up is not told to servers: making the
+// call again without an answer might run it.
+func (u *Upstream) abandon(ctx context.Context, req *mcp.Request, parked bool) (mcp.Result, error) {
+	if parked {
 		return u.around.Parking.Resume(ctx, req)
 	}
-	result, err := u.try(ctx, req)
-	return result, u.explain(ctx, req, err)
+	return mcp.Result{}, mcp.Errorf(mcp.CodeCallLost, "the call was given up")
 }
 
-// try makes the call on one replica after another, as far as that is safe.
-func (u *Upstream) try(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-	attempts := max(u.cfg.Retries.Attempts, 1)
-	var last error
-	var tried []*replica
-	for n := range attempts {
-		if n > 0 {
-			if !u.budget.spend() || !pause(ctx, backoff(n, u.cfg.Retries.MinBackoff, u.cfg.Retries.MaxBackoff)) {
-				return mcp.Result{}, last
-			}
-		}
-		r, err := u.pick(tried)
-		if err != nil {
-			if last == nil {
-				last = err
-			}
-			return mcp.Result{}, last
-		}
-		tried = append(tried, r)
-		result, err := r.call(ctx, req)
-		if err == nil || isAnswer(err) || ctx.Err() != nil {
-			return result, err
-		}
-		last = err
-		if !isUnsent(err) && !u.repeatable(req) {
-			return mcp.Result{}, err
-		}
+func (u *Upstream) busy(caller context.Context, err error) error {
+	switch {
+	case errors.Is(err, errFull):
+		return u.fail(err, mcp.CodeBusy, "is busy: %d calls run and %d wait; try again later", u.cfg.MaxConcurrency, u.cfg.MaxQueue)
+	case caller.Err() != nil:
+		return caller.Err()
 	}
-	return mcp.Result{}, last
+	return u.fail(err, mcp.CodeBusy, "is busy: this call has waited for its turn in vain and was not sent; try again later")
 }
 
-// repeatable reports whether making the call twice does no harm: it only reads,
-// or the operator has vouched for the tool. What the server says of its tool
-// does not count.
-func (u *Upstream) repeatable(req *mcp.Request) bool {
-	switch req.Method {
-	case "server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list",
-		"prompts/get", "completion/complete", "ping":
-		return true
-	case "resources/read":
-		return req.Params.Get("requestState") == nil
-	case "tools/call":
-		return req.Params.Get("requestState") == nil && u.cfg.Repeatable(req.Name)
-	}
-	return false
-}
-
-// listen follows a subscription on a link of the caller's class. It does not
-// start a server that is only started on demand: who listens to a server that
-// does not run hears nothing of it.
+// listen follows a subscription on a link of the caller's class, until the link
+// is retired; then its owner listens again. To hear of changed lists no server
+// is started that is started on demand: who listens to one that does not run
+// hears nothing of it. A subscription to resources is a use of the server.
 func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
 	r, err := u.pick(nil)
 	if err != nil {
-		return mcp.Result{}, u.explain(ctx, req, err)
+		return mcp.Result{}, u.explain(outcome{caller: ctx, own: ctx, method: req.Method, err: err})
 	}
-	l, err := r.link(ctx, req.Client, u.cfg.Start == "always" || wantsResources(req))
+	follows := wantsResources(req)
+	who := askerOf(req)
+	who.open = u.cfg.Start == "always" || follows
+	who.own = who.own && !follows
+	l, err := r.link(ctx, who)
 	if err != nil {
-		return mcp.Result{}, u.explain(ctx, req, err)
+		return mcp.Result{}, u.explain(outcome{caller: ctx, own: ctx, method: req.Method, err: refused(err)})
 	}
-	defer l.release()
-	ctx, cancel := context.WithCancel(ctx)
+	if follows {
+		l.followers.Add(1)
+		defer l.followers.Add(-1)
+	}
+	l.calls.Add(-1) // it does not keep the link from being retired
+	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(l.retired, cancel)()
 	defer context.AfterFunc(u.quiet, cancel)()
-	result, err := l.handler.Handle(ctx, req)
-	return result, u.explain(ctx, req, err)
+	result, err := l.handler.Handle(own, req)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return result, err
+	case own.Err() != nil || l.over():
+		return mcp.Result{}, mcp.ErrorData(mcp.CodeUnavailable, "server "+u.cfg.Name+" is stopped or started anew: listen again", map[string]any{"server": u.cfg.Name})
+	}
+	return result, u.explain(outcome{caller: ctx, own: own, method: req.Method, err: err})
 }
 
 func wantsResources(req *mcp.Request) bool {
 	wanted, _ := jsonrpc.Split(req.Params.Get("notifications"))
-	return wanted.Get("resourceSubscriptions") != nil
+	for range jsonrpc.Elements(wanted.Get("resourceSubscriptions")) {
+		return true
+	}
+	return false
 }
 
-// isAnswer reports whether the server has answered, if with an error: that is
-// no fault of the way to it.
-func isAnswer(err error) bool {
-	var wire *mcp.Error
-	return errors.As(err, &wire) && wire.Code != mcp.CodeCallLost
-}
-
-// explain says for the caller what went wrong on the way.
-func (u *Upstream) explain(ctx context.Context, req *mcp.Request, err error) error {
-	if err == nil || isAnswer(err) {
-		return err
-	}
-	u.failures.Add(1)
-	data := map[string]any{"server": u.cfg.Name}
-	var lost *mcp.Error
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return mcp.ErrorData(mcp.CodeTimeout, fmt.Sprintf("server %s did not answer %s within %s", u.cfg.Name, req.Method, u.cfg.Timeout), data)
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.As(err, &lost):
-		return mcp.ErrorData(lost.Code, fmt.Sprintf("server %s: %s", u.cfg.Name, lost.Message), data)
-	}
-	u.log.Warn("call failed on the way", "method", req.Method, "err", err)
-	if isUnsent(err) {
-		data["reason"] = publicReason(err)
-		return mcp.ErrorData(mcp.CodeUnavailable, fmt.Sprintf("server %s cannot be reached: %s", u.cfg.Name, publicReason(err)), data)
-	}
-	return mcp.ErrorData(mcp.CodeCallLost, fmt.Sprintf("server %s was lost during the call; whether it took effect is not known, and it was not repeated", u.cfg.Name), data)
-}
-
-func (u *Upstream) busy(err error) error {
-	if !errors.Is(err, errFull) {
-		return err
-	}
-	return mcp.ErrorData(mcp.CodeBusy, fmt.Sprintf("server %s is busy: %d calls run and %d wait", u.cfg.Name, u.cfg.MaxConcurrency, u.cfg.MaxQueue), map[string]any{"server": u.cfg.Name})
-}
+// closePoll is how often Close looks whether calls are still under way.
+const closePoll = 10 * time.Millisecond
 
 // Close waits until no call is under way, at most until ctx ends, then closes
-// all links and stops the server's processes. Parked calls are lost.
+// all links and stops the server's processes. Calls that are still under way
+// end with an error, parked calls are lost.
 func (u *Upstream) Close(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
+	u.closing.Do(func() { u.closed = u.close(ctx) })
+	return u.closed
+}
+
+func (u *Upstream) close(ctx context.Context) error {
+	tick := time.NewTicker(closePoll)
 	defer tick.Stop()
 	u.hush()
 	for u.inFlight.Load() > 0 && ctx.Err() == nil {
@@ -264,11 +262,15 @@ func (u *Upstream) Close(ctx context.Context) error {
 	for _, r := range u.replicas {
 		errs = append(errs, r.opener.close())
 	}
+	if u.pool != nil {
+		u.pool.Close()
+	}
 	return errors.Join(errs...)
 }
 
 // Restart lets the server's processes and connections go, one by one as their
-// calls end; the next call finds new ones. It is how a changed program is taken up.
+// calls end; the next call finds new ones. It is how a changed program is taken
+// up, and how a server that was given up gets a new chance.
 func (u *Upstream) Restart() {
 	for _, r := range u.replicas {
 		r.renew()

@@ -1,0 +1,226 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor"
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/stdio"
+)
+
+const (
+	// exitWait is how long the report of a process's end may come behind the end
+	// of its output.
+	exitWait = 500 * time.Millisecond
+	// haltWait is how long a process may take to end with which no agreement was
+	// reached; then it is killed. It has not done anything for anybody.
+	haltWait = time.Second
+)
+
+// command is a program that speaks over its standard input and output. Each
+// link has a process. A process that has ended leaves its record of crashes to
+// the next, so that the supervisor sees a crash loop for what it is.
+type command struct {
+	u        *Upstream
+	dialogue dialogue
+
+	mu   sync.Mutex // guards what follows
+	free []*supervisor.Child
+	all  []*supervisor.Child
+}
+
+func newCommand(u *Upstream) *command { return &command{u: u, dialogue: dialogue{u: u}} }
+
+func (c *command) address() string { return c.u.cfg.Argv()[0] }
+func (c *command) weight() int     { return 1 }
+
+func (c *command) close() error {
+	children := c.children()
+	errs := make([]error, len(children))
+	var wg sync.WaitGroup
+	for i, child := range children {
+		wg.Go(func() { errs[i] = child.Close() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (c *command) children() []*supervisor.Child {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]*supervisor.Child(nil), c.all...)
+}
+
+// reset forgets crashes, and what is known of the protocol: the program has changed.
+func (c *command) reset() {
+	c.dialogue.learn(probing)
+	for _, child := range c.children() {
+		child.Reset()
+	}
+}
+
+func (c *command) take() (*supervisor.Child, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.free); n > 0 {
+		child := c.free[n-1]
+		c.free = c.free[:n-1]
+		return child, nil
+	}
+	child, err := c.u.around.Processes.Add(specOf(c.u))
+	if err != nil {
+		return nil, err
+	}
+	c.all = append(c.all, child)
+	return child, nil
+}
+
+func (c *command) give(child *supervisor.Child) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.free = append(c.free, child)
+}
+
+func specOf(u *Upstream) supervisor.Spec {
+	cfg := u.cfg
+	env := make(map[string]string, len(cfg.Env))
+	for name, value := range cfg.Env {
+		env[name] = value.Reveal()
+	}
+	return supervisor.Spec{
+		Name: cfg.Name, Command: cfg.Argv(), Env: env, Dir: cfg.Cwd,
+		StopTimeout: cfg.StopTimeout,
+		MinBackoff:  cfg.Restart.MinBackoff, MaxBackoff: cfg.Restart.MaxBackoff,
+		CrashCount: cfg.Restart.CrashCount, CrashWindow: cfg.Restart.CrashWindow,
+	}
+}
+
+// open starts a process and agrees with it on a revision. A crash loop is an
+// error at once; a backoff is waited for.
+func (c *command) open(ctx context.Context, client *mcp.Client) (*opened, error) {
+	child, err := c.take()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.u.cfg.StartupTimeout)
+	defer cancel()
+	run := &run{command: c, child: child}
+	o, err := c.dialogue.open(ctx, client, run.dial)
+	if err != nil {
+		err = run.explain(err)
+		_ = run.halt(ctx) // what cannot be ended the supervisor has logged
+		c.give(child)
+		return nil, err
+	}
+	run.furnish(o)
+	return o, nil
+}
+
+// run is what a link has of its process.
+type run struct {
+	command  *command
+	child    *supervisor.Child
+	process  *supervisor.Process
+	messages *atomic.Int64
+}
+
+// dial gets the process, in the place of one that was asked before.
+func (r *run) dial(ctx context.Context) (mcp.Channel, error) {
+	u := r.command.u
+	if r.process != nil {
+		if err := r.halt(ctx); err != nil {
+			return nil, err
+		}
+	}
+	process, err := r.child.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.process, r.messages = process, new(atomic.Int64)
+	conn := stdio.NewConn(process.Stdout(), process.Stdin(), stdio.Options{
+		MaxMessageBytes: int(u.around.MaxMessage),
+		OnNoise: func(line string) {
+			u.log.Debug("server wrote something to its standard output that is no message", "line", line)
+		},
+	})
+	return mcp.NewMux(counted{conn, r.messages}, u.around.Limits), nil
+}
+
+// halt ends a process with which no agreement was reached.
+func (r *run) halt(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), haltWait)
+	defer cancel()
+	return r.child.Stop(ctx)
+}
+
+// explain adds how the process ended, if it did.
+func (r *run) explain(err error) error {
+	if r.process == nil || !errors.Is(err, io.EOF) && !errors.Is(err, mcp.ErrNotSent) {
+		return err
+	}
+	r.awaitEnd()
+	if end := r.process.Err(); end != nil {
+		return fmt.Errorf("%w (%w)", end, err)
+	}
+	return err
+}
+
+// awaitEnd waits a moment for the report of the process's end, whose output has
+// ended.
+func (r *run) awaitEnd() {
+	timer := time.NewTimer(exitWait)
+	defer timer.Stop()
+	select {
+	case <-r.process.Done():
+	case <-timer.C:
+	}
+}
+
+// furnish completes a link with what its process is needed for.
+func (r *run) furnish(o *opened) {
+	o.how = "stdio"
+	o.heard = r.messages.Load
+	o.kill = r.process.Kill
+	o.memory = func() uint64 {
+		used, err := r.process.Usage()
+		if err != nil {
+			return 0 // it has ended, or the system does not tell
+		}
+		return uint64(used.RSSBytes)
+	}
+	shut := o.close
+	o.close = func(ctx context.Context) error {
+		stopped := r.child.Stop(ctx)
+		r.command.give(r.child)
+		return errors.Join(stopped, shut(ctx))
+	}
+	o.bury = func(ctx context.Context) error {
+		r.awaitEnd()
+		r.process.Kill(errors.New("it closed its standard output")) // without that it is of no use, if it lives
+		select {
+		case <-r.process.Done():
+		case <-ctx.Done():
+		}
+		r.command.give(r.child)
+		_ = shut(ctx) // nothing can be told to it any more
+		return r.process.Err()
+	}
+}
+
+// last is the state of the process that was started last.
+func (c *command) last() supervisor.Status {
+	var latest supervisor.Status
+	for _, child := range c.children() {
+		s := child.Status()
+		if latest.Starts == 0 || s.Starts > 0 && s.Started.After(latest.Started) {
+			latest = s
+		}
+	}
+	return latest
+}
