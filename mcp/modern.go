@@ -2,6 +2,17 @@ package mcp
 
 import "github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 
+// Removed reports whether a method of the older revisions is gone from this era
+// (2026-07-28, changelog), so that the edge answers that it is unknown. A server
+// behind us may still have it.
+func Removed(method string) bool {
+	switch method {
+	case "initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe":
+		return true
+	}
+	return false
+}
+
 // Cacheable reports whether results of method carry caching hints
 // (2026-07-28, server/utilities/caching).
 func Cacheable(method string) bool {

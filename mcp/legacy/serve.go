@@ -200,6 +200,9 @@ func (s *serving) modern(ctx context.Context, msg jsonrpc.Message) (answer jsonr
 	if err != nil {
 		return jsonrpc.Message{ID: msg.ID, Error: mcp.WireError(err)}
 	}
+	if mcp.Removed(msg.Method) {
+		return jsonrpc.Message{ID: msg.ID, Error: mcp.MethodNotFound(msg.Method)}
+	}
 	req := mcp.ReadRequest(msg.Method, msg.Params, client)
 	listening := msg.Method == "subscriptions/listen"
 	req.Notify = func(n mcp.Notification) {

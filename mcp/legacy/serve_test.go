@@ -231,6 +231,18 @@ func TestStatelessClientOnAConnection(t *testing.T) {
 			t.Errorf("an unknown revision: got %s", mcptest.Text(m))
 		}
 	})
+	t.Run("does not reach the server with what its revision has no longer", func(t *testing.T) {
+		p := serve(t, mcp.HandlerFunc(func(_ context.Context, req *mcp.Request) (mcp.Result, error) {
+			t.Errorf("%s has reached the handler", req.Method)
+			return mcp.EmptyResult(), nil
+		}))
+		for _, method := range []string{"ping", "initialize", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"} {
+			p.Send(`{"jsonrpc":"2.0","id":1,"method":%q,"params":{%s}}`, method, meta)
+			if m := p.Next(); m.Error == nil || m.Error.Code != jsonrpc.CodeMethodNotFound {
+				t.Errorf("%s: got %s, want code %d", method, mcptest.Text(m), jsonrpc.CodeMethodNotFound)
+			}
+		}
+	})
 	t.Run("has its subscription's id on every notification of it", func(t *testing.T) {
 		p := serve(t, answers(map[string]mcp.HandlerFunc{
 			"subscriptions/listen": func(ctx context.Context, req *mcp.Request) (mcp.Result, error) {

@@ -58,7 +58,7 @@ func (x *exchange) readModern(msg jsonrpc.Message) (*mcp.Request, *mcp.Error) {
 	if err := checkMirrors(h, req); err != nil {
 		return nil, err
 	}
-	if removed(req.Method) {
+	if mcp.Removed(req.Method) {
 		return nil, mcp.MethodNotFound(req.Method)
 	}
 	if req.Method == "tools/call" {
@@ -71,16 +71,6 @@ func (x *exchange) readModern(msg jsonrpc.Message) (*mcp.Request, *mcp.Error) {
 		req.TraceParent = traceParent(h)
 	}
 	return req, nil
-}
-
-// removed reports whether a method of the older revisions is gone from this era
-// (2026-07-28, changelog). A server behind us may still have it.
-func removed(method string) bool {
-	switch method {
-	case "initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe":
-		return true
-	}
-	return false
 }
 
 // modernStatus is the HTTP status of an error that is the whole answer
