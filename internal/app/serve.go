@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -99,6 +100,11 @@ func (s *Server) Refresh() { s.guard.Store(auth.NewGuard(s.app.Config())) }
 // until the drain timeout, and streams are ended.
 func (s *Server) Run(ctx context.Context) error {
 	defer holdFloor()()
+	trimming, stopTrimming := context.WithCancel(ctx)
+	var trimmer sync.WaitGroup
+	trimmer.Go(func() { trim(trimming) })
+	defer trimmer.Wait()
+	defer stopTrimming()
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(bounded(s.listener, s.app.Config().Limits.Connections)) }()
 	select {
