@@ -108,7 +108,7 @@ func (r *replica) outlived(ctx context.Context, l *link, err error) bool {
 		return false
 	case errors.Is(err, mcp.ErrSessionLost):
 	case l.done != nil && fateOf(err) == unsent && !isForeign(err): // the channel is broken
-	case l.doubts(err) && r.changed(ctx, l):
+	case l.doubts(err) && (l.retired.Err() != nil || r.changed(ctx, l)):
 		r.retire(l)
 		return true // it has not acted on what it does not speak
 	default:
@@ -312,7 +312,7 @@ func (r *replica) tend(l *link) {
 		r.buryLink(l)
 		return
 	case <-l.retired.Done():
-		if !r.drain(l) {
+		if !r.drain(l, l.done, r.u.cfg.Timeout) {
 			r.buryLink(l)
 			return
 		}
@@ -341,10 +341,11 @@ func (r *replica) buryLink(l *link) {
 	r.mu.Unlock()
 	close(l.cleared.done)
 	l.end()
+	r.nudge()
 	if l.bury == nil {
+		r.drain(l, nil, closeTimeout(r.u.cfg.StopTimeout)) // some may still hear that they were not sent
 		r.shut(l.close)
 	}
-	r.nudge()
 }
 
 // shut closes what an opener has made.
@@ -370,10 +371,10 @@ func (r *replica) nudge() {
 // drainPoll is how often a retired link is looked at.
 const drainPoll = 10 * time.Millisecond
 
-// drain waits until a retired link holds nothing any more, at most as long as
-// one call may take. It reports false when the link has ended by itself meanwhile.
-func (r *replica) drain(l *link) bool {
-	limit := time.NewTimer(r.u.cfg.Timeout)
+// drain waits until a retired link holds nothing any more, at most for within.
+// It reports false when the link has ended by itself meanwhile, as over tells.
+func (r *replica) drain(l *link, over <-chan struct{}, within time.Duration) bool {
+	limit := time.NewTimer(within)
 	defer limit.Stop()
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
@@ -382,7 +383,7 @@ func (r *replica) drain(l *link) bool {
 		case <-tick.C:
 		case <-limit.C:
 			return true
-		case <-l.done:
+		case <-over:
 			return false
 		case <-r.u.ctx.Done():
 			return true
