@@ -46,7 +46,8 @@ const callExamples = `  # a built-in server, without any configuration
   dragoman call github.list_issues owner=o labels:='["bug"]'
 
   # any server that is a program
-  dragoman call -- npx -y @modelcontextprotocol/server-everything :: get-sum a=2 b=4
+  dragoman call -- npx -y @modelcontextprotocol/server-everything \
+    :: get-sum a=2 b=40
 
   # a running gateway, or any MCP server with a URL
   dragoman call --url http://127.0.0.1:8000/mcp time__now
@@ -148,8 +149,8 @@ func (c *call) aim(cmd *cobra.Command, words []string) (aim, error) {
 	case len(c.env) > 0:
 		return aim{}, exit(exitUsage, errors.New("--env is for a command after --; other servers have env in the configuration"))
 	case c.url != "":
-		cfg, err := c.remote("remote")
-		return aim{cfg: cfg, server: "remote", names: remoteNames(words[0]), words: words[1:], whole: words[0]}, err
+		cfg, err := c.remote()
+		return aim{cfg: cfg, server: remoteName, names: remoteNames(words[0]), words: words[1:], whole: words[0]}, err
 	}
 	return c.configured(words)
 }
@@ -182,9 +183,8 @@ func (c *call) adHoc(words []string) (aim, error) {
 		}
 		env[name] = literal(value)
 	}
-	name := "adhoc"
-	cfg, err := single(name, map[string]any{"command": argv, "env": env})
-	a := aim{cfg: cfg, server: name, whole: filepath.Base(command[0])}
+	cfg, err := single(adHocName, map[string]any{"command": argv, "env": env})
+	a := aim{cfg: cfg, server: adHocName, whole: filepath.Base(command[0])}
 	if len(words) > 0 {
 		a.names, a.words, a.whole = words[:1], words[1:], words[0]
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 )
 
-//go:generate cp ../../docs/dragoman.schema.json dragoman.schema.json
+//go:generate go generate ../../internal/config
+//go:generate go test -run TestGeneratedFilesAreFresh . -args -write
 
 // schemaText is docs/dragoman.schema.json, which a file outside of this
 // directory cannot be embedded from.

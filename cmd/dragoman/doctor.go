@@ -153,17 +153,15 @@ func wrap(text string, room int) []string {
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
-		for line == "" && len(word) > room && cells(word) > room {
+		if line != "" && cells(line)+1+cells(word) > room {
+			lines, line = append(lines, line), ""
+		}
+		for len(word) > room && cells(word) > room {
 			at := strings.LastIndexAny(word[:room], ":/,") + 1
 			if at == 0 {
 				at = room
 			}
 			lines, word = append(lines, word[:at]), word[at:]
-		}
-		if line != "" && cells(line)+1+cells(word) > room {
-			lines = append(lines, line)
-			line = word
-			continue
 		}
 		line = strings.TrimPrefix(line+" "+word, " ")
 	}

@@ -46,7 +46,7 @@ func (c serverCheck) try(ctx context.Context, a *app.App) []finding {
 	began := time.Now()
 	about, err := d.Handle(ctx, &mcp.Request{Method: "server/discover", Client: l.client})
 	if err != nil {
-		return []finding{c.failed(l, f, err)}
+		return []finding{c.failed(ctx, l, f, err)}
 	}
 	took := time.Since(began).Milliseconds()
 	f.Millis = &took
@@ -55,7 +55,10 @@ func (c serverCheck) try(ctx context.Context, a *app.App) []finding {
 	return c.lists(ctx, l, f, mcp.ReadServer(about))
 }
 
-func (c serverCheck) failed(l *line, f finding, err error) finding {
+func (c serverCheck) failed(ctx context.Context, l *line, f finding, err error) finding {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
 	t := diagnose(l.cause(err), c.section)
 	f.Status, f.Detail, f.Remedy, f.Stderr = failed, t.text, t.remedy, t.lines
 	if len(f.Stderr) == 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/config/strict"
@@ -55,7 +54,7 @@ func (e errand) unlisted(ctx context.Context, err error) (found, error) {
 
 func (e errand) unknown(names []string) error {
 	prefix := ""
-	if !slices.Contains([]string{"adhoc", "remote"}, e.aim.server) {
+	if e.aim.server != adHocName && e.aim.server != remoteName {
 		prefix = e.aim.server + "."
 	}
 	full := make([]string, len(names))

@@ -38,15 +38,15 @@ call.`
 const helpFormatting = `Standard output has data only, so that it can be piped; remarks, warnings and
 progress go to standard error.
 
-  dragoman call    -o text   what the tool says: text as it is, structured content
-                             as JSON when there is no text, a line about images,
-                             audio and resources (--save DIR saves them)
-                   -o json   the whole result, indented
-                   -o raw    the whole result as it came, on one line
-  dragoman list    -o table  cut to the width of the terminal, whole in a pipe
-                   -o json   {"tools": […], "missing": […]}
-                   -o name   one name on a line
-  dragoman doctor, check, version   -o json
+  dragoman call  -o text   what the tool says: text as it is, structured content
+                           as JSON when there is no text, a line about images,
+                           audio and resources (--save DIR saves them)
+                 -o json   the whole result, indented
+                 -o raw    the whole result as it came, on one line
+  dragoman list  -o table  cut to the width of the terminal, whole in a pipe
+                 -o json   {"tools": […], "missing": […]}
+                 -o name   one name on a line
+  dragoman doctor, check, version:  -o json
 
 At a terminal, control characters in what servers send are shown as escapes. In
 a pipe, text goes out as it came in. Colours and lines that are written over

@@ -127,11 +127,11 @@ func (l *list) remotely(ctx context.Context, cmd *cobra.Command, k kind, server 
 	if server != "" {
 		return listing{}, exit(exitUsage, fmt.Errorf("with --url there is no SERVER; a gateway has one alone at …/mcp/%s", server))
 	}
-	cfg, err := l.remote("remote")
+	cfg, err := l.remote()
 	if err != nil {
 		return listing{}, err
 	}
-	line, err := l.open(cmd, cfg, "remote", 0)
+	line, err := l.open(cmd, cfg, remoteName, 0)
 	if err != nil {
 		return listing{}, err
 	}

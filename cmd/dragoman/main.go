@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
+	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 )
 
@@ -40,9 +42,19 @@ func run(ctx context.Context, args []string) int {
 		coded = &exitError{code: exitFailure, err: err}
 	}
 	if coded.err != nil {
-		fmt.Fprintln(os.Stderr, "dragoman:", coded.err)
+		fmt.Fprintln(os.Stderr, "dragoman:", told(coded.err))
 	}
 	return coded.code
+}
+
+// told is an error as it is printed: several faults of a configuration stand
+// below each other.
+func told(err error) string {
+	var faults strict.Faults
+	if !errors.As(err, &faults) || len(faults) < 2 {
+		return err.Error()
+	}
+	return "the configuration has " + count(len(faults), "fault") + ":\n  " + strings.ReplaceAll(err.Error(), "\n", "\n  ")
 }
 
 // Exit codes, the same for all commands; see "dragoman help exit-codes".

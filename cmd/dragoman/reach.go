@@ -20,6 +20,12 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
+// The names of servers that stand on the command line.
+const (
+	remoteName = "remote"
+	adHocName  = "adhoc"
+)
+
 // closeWait bounds how long a command waits for its server to stop, which has
 // three steps for a program: end of input, SIGTERM, SIGKILL.
 const closeWait = 5 * time.Second
@@ -59,8 +65,8 @@ func (r *reach) within(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no answer within %s", r.timeout))
 }
 
-// remote is the configuration of the server at --url, called name.
-func (r *reach) remote(name string) (*config.Config, error) {
+// remote is the configuration of the server at --url.
+func (r *reach) remote() (*config.Config, error) {
 	u, err := url.Parse(r.url)
 	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "ws", "wss"}, u.Scheme) {
 		return nil, exit(exitUsage, fmt.Errorf("--url %q is no address: write it like http://127.0.0.1:8000/mcp", r.url))
@@ -69,7 +75,7 @@ func (r *reach) remote(name string) (*config.Config, error) {
 	if token := r.bearer(); token != "" {
 		section["headers"] = map[string]string{"Authorization": literal("Bearer " + token)}
 	}
-	return single(name, section)
+	return single(remoteName, section)
 }
 
 // single makes a configuration with one server, which stands on the command line.
@@ -188,15 +194,28 @@ func (l *line) cause(err error) error {
 	return err
 }
 
+// wordsWait is how long the last lines of a program may take to arrive after it
+// was found to have ended.
+const wordsWait = 500 * time.Millisecond
+
 // lastWords are the last lines that a program of the server wrote to its
-// standard error.
+// standard error, if it has ended.
 func (l *line) lastWords() []string {
-	for _, replica := range l.Status().Replicas {
-		if len(replica.Stderr) > 0 {
-			return replica.Stderr
+	if len(l.config.Command) == 0 {
+		return nil
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for until := time.Now().Add(wordsWait); ; <-tick.C {
+		for _, replica := range l.Status().Replicas {
+			if len(replica.Stderr) > 0 && replica.Process != "running" {
+				return replica.Stderr
+			}
+		}
+		if time.Now().After(until) {
+			return nil
 		}
 	}
-	return nil
 }
 
 // maxPages bounds the pages of a list, against a server whose pages never end.

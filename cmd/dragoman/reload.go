@@ -25,9 +25,9 @@ func newReload() *cobra.Command {
 		Use:   "reload",
 		Short: "Have a running gateway take up its changed configuration",
 		Long: `Have a running gateway read its configuration again. A good one is taken up
-whole, without dropping a call; of a faulty one the faults are shown, and nothing
-changes. The gateway is the one at --url, or where the configuration says that it
-listens.`,
+whole, without dropping a call; of a faulty one the faults are shown, and
+nothing changes. The gateway is the one at --url, or where the configuration
+says that it listens.`,
 		GroupID: groupRun,
 		Args:    nothingMore,
 		RunE:    r.reload,

@@ -6,15 +6,17 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 )
 
 const rootLong = `Dragoman is an MCP gateway. It makes all MCP servers of a person, a team or a
 company one server, and interprets between clients and servers of different
 revisions and transports.`
 
-const rootExamples = `  dragoman serve               start with a built-in server and no configuration
-  dragoman call time.now       call a tool without starting anything
-  dragoman import --all        take over the servers of the clients on this machine`
+const rootExamples = `  dragoman serve            start with a built-in server and no configuration
+  dragoman call time.now    call a tool without starting anything
+  dragoman import --all     take over the servers of the clients on this machine`
 
 // The groups of commands in the help.
 const (
@@ -61,8 +63,12 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	err := fmt.Errorf("%q is no command of %s", args[0], cmd.CommandPath())
-	if guesses := cmd.SuggestionsFor(args[0]); len(guesses) > 0 {
-		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(guesses, " or "))
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(append(names, c.Name()), c.Aliases...)
+	}
+	if guess := strict.Suggest(args[0], names); guess != "" {
+		err = fmt.Errorf("%w; did you mean %s?", err, guess)
 	}
 	return exit(exitUsage, usageError(cmd, err))
 }

@@ -122,13 +122,19 @@ func ofStatus(err error, s config.Server) trouble {
 	switch {
 	case status == http.StatusUnauthorized:
 		t.text, t.code = t.text+": it wants to know who calls", exitAuth
-		t.remedy = "set headers.Authorization, or give --token with --url"
-		if len(s.Headers) > 0 {
+		switch {
+		case len(s.Headers) > 0:
 			t.remedy = "the credentials that were sent are not, or no longer, good"
+		case s.Name == remoteName:
+			t.remedy = "give --token, or set DRAGOMAN_TOKEN"
+		default:
+			t.remedy = "set headers.Authorization of the server"
 		}
 	case status == http.StatusForbidden:
 		t.text, t.code = t.text+": it knows who calls, and refuses", exitAuth
 		t.remedy = "ask its owner for access; a gateway also refuses hosts and origins that it does not know"
+	case status < 300:
+		t.text, t.remedy = "it answers, and not as an MCP server", "check the URL; most servers are at /mcp, older ones at /sse"
 	case status >= 300 && status < 400:
 		t.remedy = "it is elsewhere; write the address that it is at now"
 	case status == http.StatusTooManyRequests:
