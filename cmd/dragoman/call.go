@@ -269,11 +269,22 @@ func (c *call) make(ctx context.Context, e errand) error {
 	if err := shown.show(result); err != nil {
 		return err
 	}
-	e.screen.hint("%s answered in %s", e.aim.whole, time.Since(began).Round(time.Millisecond))
+	e.screen.hint("%s answered in %s", e.aim.whole, brief(time.Since(began)))
 	if isFailure(result) {
 		return exit(exitTool, nil)
 	}
 	return nil
+}
+
+// brief is a duration for people.
+func brief(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return "less than 1 ms"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
 func (e errand) request(t found, arguments []byte, level string, p *progress) *mcp.Request {

@@ -271,6 +271,9 @@ func withoutSecrets(servers []clients.Server, references bool) []clients.Server 
 }
 
 func hidden(named map[string]config.Secret, variables []clients.Variable) map[string]config.Secret {
+	if named == nil {
+		return nil
+	}
 	out := make(map[string]config.Secret, len(named))
 	for name, value := range named {
 		text := value.Reveal()

@@ -105,10 +105,15 @@ func withoutListener(env func(string) (string, bool)) func(string) (string, bool
 	}
 }
 
+// stopWait is how long a program may take for each step of its stop, when a
+// person waits for it.
+const stopWait = time.Second
+
 // impatient changes a server's section to the needs of a command: what fails is
-// told at once, and --timeout bounds the start too.
+// told at once, --timeout bounds the start too, and the stop is short.
 func (r *reach) impatient(s config.Server) config.Server {
 	s.Retries.Attempts = 1
+	s.StopTimeout = min(s.StopTimeout, stopWait)
 	if r.timeout > 0 {
 		s.Timeout, s.StartupTimeout = max(s.Timeout, r.timeout), r.timeout
 	}

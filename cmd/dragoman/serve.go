@@ -144,7 +144,7 @@ func nextSteps(url, file string, cfg *config.Config) []next {
 		}
 	}
 	if file == builtinName {
-		steps[2] = next{"dragoman import --all", "take over your clients' servers"}
+		steps[2] = next{"dragoman import --all", "take over your servers"}
 	}
 	return steps
 }

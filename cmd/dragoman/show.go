@@ -111,9 +111,10 @@ func argumentsOf(prompt jsonrpc.Object) string {
 // listed is one server as "list servers" shows it.
 type listed struct {
 	Name        string `json:"name"`
-	Kind        string `json:"kind,omitempty"`
+	Kind        string `json:"kind,omitempty"` // builtin, command or url
 	Where       string `json:"where,omitempty"`
-	Status      string `json:"status"`
+	Disabled    bool   `json:"disabled,omitempty"`
+	Status      string `json:"status,omitempty"` // of a running gateway
 	Reason      string `json:"reason,omitempty"`
 	Title       string `json:"title,omitempty"`
 	Description string `json:"description,omitempty"`
@@ -147,12 +148,16 @@ func (l *list) servers(ctx context.Context, cmd *cobra.Command, s *screen, only 
 		}
 		return nil
 	}
-	t := table{head: []string{"SERVER", "STATUS", "WHERE"}}
+	t := table{head: []string{"SERVER", "KIND", "WHERE"}}
 	if l.url != "" {
-		t.head[2] = "REASON"
+		t.head = []string{"SERVER", "STATUS", "REASON"}
 	}
 	for _, x := range all {
-		t.add(x.Name, x.Status, oneLine(x.Where+x.Reason))
+		kind := x.Kind + x.Status
+		if x.Disabled {
+			kind = "disabled"
+		}
+		t.add(x.Name, kind, oneLine(x.Where+x.Reason))
 	}
 	t.write(s.out, s)
 	return nil
@@ -166,10 +171,7 @@ func (l *list) configured() ([]listed, error) {
 	out := []listed{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Servers)) {
 		section := cfg.Servers[name]
-		x := listed{Name: name, Status: "configured", Title: section.Title, Description: section.Description}
-		if section.Disabled {
-			x.Status = "disabled"
-		}
+		x := listed{Name: name, Title: section.Title, Description: section.Description, Disabled: section.Disabled}
 		x.Kind, x.Where = whereabouts(section)
 		out = append(out, x)
 	}
@@ -180,7 +182,7 @@ func (l *list) configured() ([]listed, error) {
 func whereabouts(s config.Server) (kind, where string) {
 	switch {
 	case s.Builtin != "":
-		return "builtin", "built in: " + s.Builtin
+		return "builtin", s.Builtin
 	case len(s.Command) > 0:
 		return "command", commandLine(s.Argv())
 	}

@@ -92,7 +92,11 @@ func (t *takeover) check(s *screen, variables []clients.Variable) error {
 		return os.LookupEnv(name)
 	})
 	if len(variables) > 0 {
-		s.say("set the variables first: set -a; . ./%s; set +a", t.variablesFile())
+		file := t.variablesFile()
+		if !strings.ContainsRune(file, filepath.Separator) {
+			file = "./" + file // a shell looks for a bare name in PATH
+		}
+		s.say("set the variables first: set -a; . %s; set +a", commandLine([]string{file}))
 	}
 	var faults strict.Faults
 	if errors.As(err, &faults) {
@@ -106,7 +110,7 @@ func (t *takeover) check(s *screen, variables []clients.Variable) error {
 	}
 	flag := ""
 	if t.out != defaultFile {
-		flag = " -c " + t.out
+		flag = " -c " + commandLine([]string{t.out})
 	}
 	s.say("next: %s, then %s", "dragoman doctor"+flag, "dragoman serve"+flag)
 	return nil
