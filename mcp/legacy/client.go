@@ -47,6 +47,7 @@ type Client struct {
 	events chan struct{} // closed when the reader of events has ended
 	alone  chan struct{} // one place: the call that has the session to itself
 	hub    hub
+	tasks  tasks
 
 	mu        sync.Mutex // guards what follows
 	flights   map[*flight]bool
@@ -135,6 +136,7 @@ func (c *Client) handshake(ctx context.Context) error {
 	c.server.Info = result.Get("serverInfo")
 	c.server.Capabilities, _ = jsonrpc.Split(result.Get("capabilities"))
 	c.server.Instructions, _ = result.String("instructions")
+	c.tasks.read(c.server, c.rev)
 	if err := c.ch.Send(ctx, jsonrpc.Message{Method: "notifications/initialized"}); err != nil {
 		return fmt.Errorf("initialize: %w", err)
 	}
@@ -143,6 +145,11 @@ func (c *Client) handshake(ctx context.Context) error {
 
 // roundTrip makes a call that nobody is told anything of but its result.
 func (c *Client) roundTrip(ctx context.Context, method string, params jsonrpc.Object) (mcp.Result, error) {
+	return c.exchange(ctx, method, params, c.unasked)
+}
+
+// exchange makes a call of our own; take gets what comes with its result.
+func (c *Client) exchange(ctx context.Context, method string, params jsonrpc.Object, take func(jsonrpc.Message)) (mcp.Result, error) {
 	call, err := c.ch.Start(ctx, mcp.Outgoing{Method: method, Params: params.Raw()})
 	if err != nil {
 		return mcp.Result{}, err
@@ -156,7 +163,7 @@ func (c *Client) roundTrip(ctx context.Context, method string, params jsonrpc.Ob
 			if msg.IsResponse() {
 				return mcp.ResponseOf(msg)
 			}
-			c.unasked(msg)
+			take(msg)
 		case <-ctx.Done():
 			call.Abandon()
 			c.tellCancelled(ctx, call.ID())
@@ -190,6 +197,14 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 		req = again
 	}
 	c.ensureLevel(ctx, req.LogLevel)
+	switch req.Method {
+	case "tools/call":
+		if c.tasks.calls {
+			return c.callTool(ctx, req)
+		}
+	case "tasks/get", "tasks/result", "tasks/list", "tasks/cancel", "tasks/update":
+		return c.taskMethod(ctx, req)
+	}
 	return c.begin(ctx, req)
 }
 
@@ -215,7 +230,12 @@ func (c *Client) withoutAnswers(req *mcp.Request) (*mcp.Request, error) {
 
 // begin sends the request and follows it until there is something to answer.
 func (c *Client) begin(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-	f := &flight{client: c, req: req, injected: make(chan jsonrpc.Message, maxInjected)}
+	return c.launch(ctx, &flight{client: c, req: req})
+}
+
+func (c *Client) launch(ctx context.Context, f *flight) (mcp.Result, error) {
+	req := f.req
+	f.injected = make(chan jsonrpc.Message, maxInjected)
 	if err := f.enter(ctx); err != nil {
 		return mcp.Result{}, err
 	}
@@ -225,6 +245,7 @@ func (c *Client) begin(ctx context.Context, req *mcp.Request) (mcp.Result, error
 		out.ProgressToken = strconv.FormatInt(c.tokens.Add(1), 10)
 		own = []jsonrpc.Edit{{Name: mcp.MetaProgressToken, Value: []byte(out.ProgressToken)}}
 	}
+	f.token = out.ProgressToken
 	out.Params = c.params(req, own)
 	call, err := c.ch.Start(ctx, out)
 	if err != nil {

@@ -31,6 +31,10 @@ type flight struct {
 	asked    []asked              // what the caller has to answer
 	asks     int                  // how much there has been, so that keys do not repeat
 	alone    bool                 // has the session to itself
+	token    string               // our progress token; empty when none is wanted
+	answered bool                 // call has its response
+	creating bool                 // the call is to make a task, whose id is not known yet; guarded by client.mu
+	task     *taskRun             // what it waits for in its caller's stead; nil for an ordinary call
 }
 
 // asked is a request of the server that waits for the caller's answer.
@@ -41,7 +45,7 @@ type asked struct {
 
 // interactive reports whether the server may ask this call's caller anything.
 func (f *flight) interactive() bool {
-	return mcp.MayAsk(f.req.Method) && f.req.Client != nil && f.req.Client.Kinds != 0
+	return mayAsk(f.req) && f.req.Client != nil && f.req.Client.Kinds != 0
 }
 
 // enter counts the call in; an interactive one waits for its turn when the
@@ -67,6 +71,19 @@ func (f *flight) enter(ctx context.Context) error {
 	return nil
 }
 
+// leg implements parkable.
+func (f *flight) leg() *mcp.Request { return f.req }
+
+// resume implements parkable.
+func (f *flight) resume(ctx context.Context, req *mcp.Request, answers jsonrpc.Object) (mcp.Result, error) {
+	f.tell(answers)
+	f.nextLeg(req)
+	if len(f.asked) > 0 {
+		return f.client.o.Parking.park(ctx, f)
+	}
+	return f.follow(ctx)
+}
+
 // nextLeg lets the call go on for the caller's retry.
 func (f *flight) nextLeg(req *mcp.Request) {
 	f.client.mu.Lock()
@@ -79,6 +96,9 @@ func (f *flight) leave() {
 	c.mu.Lock()
 	delete(c.flights, f)
 	c.mu.Unlock()
+	if f.task != nil && f.task.owner != nil {
+		c.tasks.drop(f.task.owner)
+	}
 	if f.alone {
 		f.alone = false
 		<-c.alone
@@ -97,16 +117,21 @@ func (f *flight) leave() {
 // answer the caller: the result, or questions.
 func (f *flight) follow(ctx context.Context) (mcp.Result, error) {
 	var gathered <-chan time.Time
+	if len(f.asked) > 0 {
+		gathered = time.After(gatherWindow)
+	}
 	for {
 		select {
 		case msg, ok := <-f.call.Messages():
+			if !ok && f.task != nil && f.task.owner != nil {
+				return f.refetch(ctx, f.call.Err())
+			}
 			if !ok {
 				f.leave()
 				return mcp.Result{}, f.lost()
 			}
 			if msg.IsResponse() {
-				f.leave()
-				return f.answer(msg)
+				return f.respond(ctx, msg)
 			}
 			if f.take(msg) && gathered == nil {
 				gathered = time.After(gatherWindow)
@@ -131,12 +156,12 @@ func (f *flight) follow(ctx context.Context) (mcp.Result, error) {
 func (f *flight) lost() error {
 	err := f.call.Err()
 	var wire *mcp.Error
+	says := errors.As(err, &wire)
 	switch {
-	case errors.Is(err, mcp.ErrNotSent):
-	case !errors.As(err, &wire):
-		return fmt.Errorf("%w: %w", mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer"), err)
-	case wire.Code == jsonrpc.CodeInvalidRequest && !isCore(f.req.Method):
+	case says && wire.Code == jsonrpc.CodeInvalidRequest && !isCore(f.req.Method):
 		return mcp.MethodNotFound(f.req.Method)
+	case !says && !errors.Is(err, mcp.ErrNotSent):
+		return fmt.Errorf("%w: %w", mcp.Errorf(mcp.CodeCallLost, "the server ended the call without an answer"), err)
 	}
 	return fmt.Errorf("call %s: %w", f.req.Method, err)
 }
@@ -153,8 +178,11 @@ func isCore(method string) bool {
 
 // abort ends the call because nobody waits for it any more.
 func (f *flight) abort(ctx context.Context) {
-	f.call.Abandon()
-	f.client.tellCancelled(ctx, f.call.ID())
+	f.cancelTask(ctx)
+	if !f.answered {
+		f.call.Abandon()
+		f.client.tellCancelled(ctx, f.call.ID())
+	}
 	f.dismiss()
 	f.leave()
 }
@@ -164,7 +192,7 @@ func (f *flight) dismiss() {
 	for _, a := range f.asked {
 		if a.request.Method == "elicitation/create" {
 			cancelled, _ := jsonrpc.Split([]byte(`{"action":"cancel"}`))
-			f.client.reply(jsonrpc.Message{ID: a.request.ID, Result: cancelled})
+			f.client.reply(jsonrpc.Message{ID: a.request.ID, Result: related(cancelled, a.request.Params)})
 			continue
 		}
 		f.client.refuse(a.request, "its call was given up")
@@ -181,6 +209,12 @@ func (f *flight) take(msg jsonrpc.Message) bool {
 		if want := severity(f.req.LogLevel); want >= 0 && severity(level) >= want {
 			f.req.Emit(mcp.Notification{Method: msg.Method, Params: msg.Params})
 		}
+	case msg.Method == "notifications/tasks/status":
+		f.taskStatus(msg)
+	case msg.Method == "notifications/progress" && f.foreign(msg):
+		f.client.taskEvent(msg)
+	case msg.Method == "notifications/progress" && f.task != nil:
+		f.task.teller.pass(f.req, msg)
 	case msg.Method == "notifications/progress" && f.req.ProgressToken == nil:
 		// the first leg asked for progress, this one does not
 	case msg.IsNotification():
@@ -262,20 +296,29 @@ func inputRequired(requests []byte, state string) mcp.Result {
 func (f *flight) questions() []byte {
 	var edits []jsonrpc.Edit
 	for _, a := range f.asked {
-		edits = append(edits, jsonrpc.Edit{Name: a.key, Value: modernQuestion(a.request)})
+		request := a.request
+		if f.task != nil {
+			request.Params = unrelated(request.Params) // its caller knows no task
+		}
+		edits = append(edits, jsonrpc.Edit{Name: a.key, Value: modernQuestion(request)})
 	}
 	return jsonrpc.Object{}.Append(nil, edits...)
 }
 
-// tell gives the server the answers that have come, all or none of them if one
-// is no object, and keeps open what was not answered.
-func (f *flight) tell(answers jsonrpc.Object) error {
+// check implements parkable.
+func (f *flight) check(answers jsonrpc.Object) error {
 	for _, a := range f.asked {
 		value := answers.Get(a.key)
 		if _, ok := jsonrpc.Split(value); value != nil && !ok {
 			return mcp.Errorf(jsonrpc.CodeInvalidParams, "inputResponses[%q] must be an object, the result of %s", a.key, a.request.Method)
 		}
 	}
+	return nil
+}
+
+// tell gives the server the answers that have come, and keeps open what was not
+// answered.
+func (f *flight) tell(answers jsonrpc.Object) {
 	var open []asked
 	for _, a := range f.asked {
 		result, ok := jsonrpc.Split(answers.Get(a.key))
@@ -283,8 +326,7 @@ func (f *flight) tell(answers jsonrpc.Object) error {
 			open = append(open, a)
 			continue
 		}
-		f.client.reply(jsonrpc.Message{ID: a.request.ID, Result: result})
+		f.client.reply(jsonrpc.Message{ID: a.request.ID, Result: related(result, a.request.Params)})
 	}
 	f.asked = open
-	return nil
 }

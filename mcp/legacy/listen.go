@@ -24,6 +24,8 @@ type hub struct {
 
 type subscriber struct {
 	tools, prompts, resources bool
+	tasks                     bool   // of its session
+	session                   string // of who listens
 	uris                      map[string]bool
 	queue                     chan mcp.Notification // closed when the subscriber was too slow
 }
@@ -79,10 +81,14 @@ func (h *hub) release(uri string) bool {
 }
 
 func (h *hub) tell(n mcp.Notification) {
+	h.tellThose(n, func(s *subscriber) bool { return s.wants(n) })
+}
+
+func (h *hub) tellThose(n mcp.Notification, want func(*subscriber) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.subscribers {
-		if !s.wants(n) {
+		if !want(s) {
 			continue
 		}
 		select {
@@ -105,6 +111,9 @@ func (c *Client) listen(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 	s.tools = c.offers(wanted, "toolsListChanged", "tools", "listChanged")
 	s.prompts = c.offers(wanted, "promptsListChanged", "prompts", "listChanged")
 	s.resources = c.offers(wanted, "resourcesListChanged", "resources", "listChanged")
+	if req.Client.KnowsTasks() && string(wanted.Get(mcp.FilterTaskStatus)) == "true" {
+		s.tasks, s.session = true, req.Client.Session
+	}
 	if c.offersFeature("resources", "subscribe") {
 		for element := range jsonrpc.Elements(wanted.Get("resourceSubscriptions")) {
 			if uri, ok := jsonrpc.Unquote(element); ok && !s.uris[uri] && len(s.uris) < maxWatched {
@@ -187,7 +196,9 @@ func uriParams(uri string) jsonrpc.Object {
 // acknowledgement says what of the filter is honoured.
 func (s *subscriber) acknowledgement() mcp.Notification {
 	var edits []jsonrpc.Edit
-	for name, on := range map[string]bool{"toolsListChanged": s.tools, "promptsListChanged": s.prompts, "resourcesListChanged": s.resources} {
+	for name, on := range map[string]bool{
+		"toolsListChanged": s.tools, "promptsListChanged": s.prompts, "resourcesListChanged": s.resources, mcp.FilterTaskStatus: s.tasks,
+	} {
 		if on {
 			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
 		}
@@ -218,7 +229,11 @@ func (c *Client) readEvents() {
 			c.assign(msg)
 		case msg.Method == "notifications/message":
 			c.tellLog(msg)
+		case c.taskEvent(msg):
 		default:
+			if msg.Method == "notifications/tools/list_changed" {
+				c.tasks.toolsChanged()
+			}
 			c.hub.tell(mcp.Notification{Method: msg.Method, Params: msg.Params})
 		}
 	}
@@ -235,7 +250,7 @@ func (c *Client) assign(msg jsonrpc.Message) {
 		c.reply(jsonrpc.Message{ID: msg.ID, Error: mcp.MethodNotFound(msg.Method)})
 		return
 	}
-	f, n := c.candidate(kind)
+	f, n := c.addressee(msg, kind)
 	switch {
 	case n == 0:
 		c.refuse(msg, "no call is under way whose client could answer it")

@@ -40,8 +40,24 @@ type Parking struct {
 }
 
 type parked struct {
-	flight *flight
-	timer  *time.Timer
+	call  parkable
+	timer *time.Timer
+}
+
+// parkable is a call that has questions for its caller. Nobody uses it while it
+// is parked.
+type parkable interface {
+	// leg is the caller's request that the questions are the answer to.
+	leg() *mcp.Request
+	// questions writes inputRequests.
+	questions() []byte
+	// check refuses answers of a form that cannot be right; then nothing has
+	// been done with any.
+	check(answers jsonrpc.Object) error
+	// resume goes on with the answers, for the caller's retry.
+	resume(ctx context.Context, req *mcp.Request, answers jsonrpc.Object) (mcp.Result, error)
+	// abort gives the call up.
+	abort(ctx context.Context)
 }
 
 // state is what a request state carries.
@@ -69,7 +85,7 @@ func NewParking(sealer *Sealer, o ParkingOptions) *Parking {
 // Owns reports whether req is a retry with a state that a Parking has given
 // out. Only Resume can say whether it is still good.
 func (p *Parking) Owns(req *mcp.Request) bool {
-	if !mcp.MayAsk(req.Method) || req.Params.Get("requestState") == nil {
+	if !mayAsk(req) || req.Params.Get("requestState") == nil {
 		return false
 	}
 	token, ok := req.Params.String("requestState")
@@ -92,21 +108,18 @@ func (p *Parking) Resume(ctx context.Context, req *mcp.Request) (mcp.Result, err
 	if held == nil {
 		return mcp.Result{}, mcp.Errorf(mcp.CodeCallLost, "the call that this requestState stands for is no longer waiting: it was answered already, or given up; it was not made again")
 	}
-	f := held.flight
 	if req.Abandon {
-		f.abort(ctx)
+		held.call.abort(ctx)
 		return mcp.Result{}, mcp.Errorf(mcp.CodeCallLost, "the call was given up")
 	}
 	answers, _ := jsonrpc.Split(req.Params.Get("inputResponses"))
-	if err := f.tell(answers); err != nil {
-		p.put(s.ID, f) // the state stays good: the caller may correct itself
+	if err := held.call.check(answers); err != nil {
+		if !p.put(s.ID, held.call) { // the state stays good: the caller may correct itself
+			held.call.abort(ctx)
+		}
 		return mcp.Result{}, err
 	}
-	f.nextLeg(req)
-	if len(f.asked) > 0 {
-		return p.park(ctx, f)
-	}
-	return f.follow(ctx)
+	return held.call.resume(ctx, req, answers)
 }
 
 func (p *Parking) check(ctx context.Context, req *mcp.Request) (state, error) {
@@ -133,31 +146,31 @@ func (p *Parking) check(ctx context.Context, req *mcp.Request) (state, error) {
 	return s, nil
 }
 
-// park keeps f until its caller comes back, and asks the caller.
-func (p *Parking) park(ctx context.Context, f *flight) (mcp.Result, error) {
+// park keeps a call until its caller comes back, and asks the caller.
+func (p *Parking) park(ctx context.Context, call parkable) (mcp.Result, error) {
 	s := state{
-		ID: rand.Text(), Principal: mcp.PrincipalOf(ctx).ID, Digest: digest(f.req),
+		ID: rand.Text(), Principal: mcp.PrincipalOf(ctx).ID, Digest: digest(call.leg()),
 		Expires: p.o.Now().Add(p.o.TTL).UnixNano(),
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
 		return mcp.Result{}, err
 	}
-	questions := f.questions()
-	if !p.put(s.ID, f) {
-		f.abort(ctx)
+	questions := call.questions()
+	if !p.put(s.ID, call) {
+		call.abort(ctx)
 		return mcp.Result{}, mcp.Errorf(mcp.CodeBusy, "%d calls wait for input, no more can", p.o.Max)
 	}
 	return inputRequired(questions, statePrefix+p.sealer.seal("park", text)), nil
 }
 
-func (p *Parking) put(id string, f *flight) bool {
+func (p *Parking) put(id string, call parkable) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.parked) >= p.o.Max {
 		return false
 	}
-	p.parked[id] = &parked{flight: f, timer: time.AfterFunc(p.o.TTL, func() { p.expire(id) })}
+	p.parked[id] = &parked{call: call, timer: time.AfterFunc(p.o.TTL, func() { p.expire(id) })}
 	return true
 }
 
@@ -174,7 +187,7 @@ func (p *Parking) take(id string) *parked {
 
 func (p *Parking) expire(id string) {
 	if held := p.take(id); held != nil {
-		held.flight.abort(context.Background())
+		held.call.abort(context.Background())
 	}
 }
 
@@ -193,9 +206,11 @@ func (p *Parking) Close() {
 		ids = append(ids, id)
 	}
 	p.mu.Unlock()
+	var wg sync.WaitGroup
 	for _, id := range ids {
-		p.expire(id)
+		wg.Go(func() { p.expire(id) }) // each may wait for its server
 	}
+	wg.Wait()
 }
 
 // digest is of the parts of a request that must be the same in its retry. A
