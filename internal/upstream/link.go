@@ -149,8 +149,10 @@ func isOwn(req *mcp.Request) bool {
 	return false
 }
 
-// anonymous is who the gateway itself asks as.
-func anonymous() *mcp.Client { return &mcp.Client{Revision: mcp.Revision20260728} }
+// itself is who the gateway itself asks as.
+func (u *Upstream) itself() *mcp.Client {
+	return mcp.NewClient(mcp.Revision20260728, u.around.Info, jsonrpc.Object{})
+}
 
 // call is one call on its way.
 type call struct {
