@@ -65,6 +65,8 @@ func play(role string, args []string) int {
 type server struct {
 	traits map[string]string
 	calls  atomic.Int64
+	seen   sync.Map     // texts that echo was called with
+	twice  atomic.Int64 // times that one of them came again
 
 	mu        sync.Mutex // guards what follows, and what is written
 	out       io.Writer
@@ -206,6 +208,9 @@ func (s *server) call(m message) {
 	}
 	switch p.Name {
 	case "echo": // after at most so many milliseconds
+		if _, again := s.seen.LoadOrStore(p.Arguments.Text, true); again {
+			s.twice.Add(1)
+		}
 		if p.Arguments.MS > 0 {
 			<-time.After(time.Duration(rand.IntN(1000*p.Arguments.MS)) * time.Microsecond)
 		}
@@ -217,6 +222,8 @@ func (s *server) call(m message) {
 		s.say(m.ID, fmt.Sprint(os.Getpid()))
 	case "calls":
 		s.say(m.ID, fmt.Sprint(s.calls.Load()))
+	case "twice":
+		s.say(m.ID, fmt.Sprint(s.twice.Load()))
 	case "cancelled":
 		s.mu.Lock()
 		list := strings.Join(s.cancelled, " ")

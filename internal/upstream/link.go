@@ -52,7 +52,7 @@ type opened struct {
 	busy     func() bool        // holds something that closing would lose; nil for never
 	heard    func() int64       // messages that have come; nil when nobody counts
 	kill     func(reason error) // ends its process at once; nil when it has none
-	memory   func() uint64      // bytes that its process and what that started hold; nil likewise
+	memory   func() uint64          // bytes that its process and what that started hold; nil likewise
 	close    func(context.Context) error
 	bury     func(context.Context) error // in the place of close when it has ended by itself; returns why. nil for close
 }
@@ -149,10 +149,8 @@ func isOwn(req *mcp.Request) bool {
 	return false
 }
 
-// itself is who the gateway itself asks as.
-func (u *Upstream) itself() *mcp.Client {
-	return mcp.NewClient(mcp.Revision20260728, u.around.Info, jsonrpc.Object{})
-}
+// anonymous is who the gateway itself asks as.
+func anonymous() *mcp.Client { return &mcp.Client{Revision: mcp.Revision20260728} }
 
 // call is one call on its way.
 type call struct {

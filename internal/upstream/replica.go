@@ -74,11 +74,22 @@ func (r *replica) call(ctx context.Context, c *call) (mcp.Result, error) {
 			return mcp.Result{}, err
 		}
 		result, err := l.handle(ctx, c)
+		if err != nil {
+			awaitEnd(ctx)
+		}
 		if err != nil && r.outlived(ctx, l, err) && !again {
 			continue
 		}
 		r.settle(ctx, c, pass, err)
 		return result, err
+	}
+}
+
+// awaitEnd waits until ctx knows that its deadline has passed, if it has. A
+// connection that has the same deadline may have noticed a little earlier.
+func awaitEnd(ctx context.Context) {
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		<-ctx.Done()
 	}
 }
 

@@ -1,0 +1,237 @@
+package upstream_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/upstream"
+	"github.com/dragoman-mcp/dragoman/mcp"
+)
+
+// promptly is how soon a server that hangs must be out with the defaults.
+const promptly = 5 * time.Second
+
+// eager checks often.
+func eager(s *config.Server) {
+	s.Health = config.Health{Interval: 40 * time.Millisecond, Timeout: 100 * time.Millisecond, UnhealthyAfter: 2, HealthyAfter: 1}
+}
+
+func TestAProcessThatHangsIsReplacedInTime(t *testing.T) {
+	for _, traits := range []string{"legacy", "modern"} {
+		t.Run(traits, func(t *testing.T) {
+			t.Parallel()
+			u := newHouse(t).open(program(traits))
+			run(t, u)
+			must(t, u, tool("echo", `{"text":"x"}`))
+			before := strconv.Itoa(kill(t, u, syscall.SIGSTOP))
+			stopped := time.Now()
+			untilWithin(t, promptly, "another process", func() bool {
+				st := u.Status().Replicas[0]
+				return st.Links == 1 && st.Process == "running" && strconv.Itoa(st.PID) != before && st.PID != 0
+			})
+			if after := must(t, u, tool("pid", `{}`)); after == before {
+				t.Errorf("process %s still answers", after)
+			}
+			t.Logf("replaced after %s", time.Since(stopped))
+			if st := u.Status(); st.Failures != 0 {
+				t.Errorf("%d calls failed, want 0", st.Failures)
+			}
+		})
+	}
+}
+
+func TestAServerThatHangsIsRefusedInTimeAndComesBack(t *testing.T) {
+	for name, h := range map[string]http.Handler{
+		"stateless":     &modernSite{},
+		"with sessions": newSessionSite(404),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, h)
+			u := newHouse(t).open(at(s))
+			run(t, u)
+			must(t, u, tool("echo", `{"text":"x"}`))
+			free := make(chan struct{})
+			s.become(hanging(free, h))
+			hung := time.Now()
+			during := start(t.Context(), u, tool("echo", `{"text":"patient"}`))
+			untilWithin(t, promptly, "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
+			t.Logf("out after %s", time.Since(hung))
+			began := time.Now()
+			e := fails(t, u, tool("echo", `{}`))
+			if e.Code != mcp.CodeUnavailable || !strings.Contains(e.Message, "health checks") || time.Since(began) > time.Second {
+				t.Errorf("after %s got %v, want code %d and the reason at once", time.Since(began), e, mcp.CodeUnavailable)
+			}
+			if st := u.Status(); st.State != upstream.Unavailable || !strings.Contains(st.Reason, "health checks") {
+				t.Errorf("state %s because %q, want unavailable and the reason", st.State, st.Reason)
+			}
+			close(free)
+			untilWithin(t, promptly, "the server is back", func() bool { return u.Status().State == upstream.Ready })
+			if got := must(t, u, tool("echo", `{"text":"again"}`)); got != "again" {
+				t.Errorf("got %q", got)
+			}
+			if got := receive(t, "the call that was under way", during); got.text != "patient" {
+				t.Errorf("the call that was under way got %q, %v", got.text, got.err)
+			}
+		})
+	}
+}
+
+func TestACheckTakesNoLongerThanItsTimeout(t *testing.T) {
+	web := newSessionSite(404)
+	s := newSite(t, web)
+	u := newHouse(t).open(then(at(s), func(c *config.Server) {
+		c.Health = config.Health{Interval: 100 * time.Millisecond, Timeout: 50 * time.Millisecond, UnhealthyAfter: 4, HealthyAfter: 1}
+	}))
+	run(t, u)
+	must(t, u, tool("echo", `{"text":"x"}`))
+	free := make(chan struct{})
+	defer close(free)
+	s.become(hanging(free, web))
+	// Four checks of 50 ms each. To tell the server of each that nobody waits
+	// takes two seconds, and must not be waited for.
+	untilWithin(t, time.Second, "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
+}
+
+func TestAServerThatFlapsIsJudgedByChecksInARow(t *testing.T) {
+	for name, c := range map[string]struct {
+		illAfter, wellAfter int
+		pattern             string // of the answers to checks, again and again
+		out                 bool
+	}{
+		"two bad ones in a row are needed":                   {2, 1, "gb", false},
+		"and are enough":                                     {2, 2, "gbb", true},
+		"one good one is not enough where two are asked for": {2, 2, "bbgbb", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var checks, wasOut atomic.Int64
+			h := &modernSite{}
+			s := newSite(t, h)
+			u := newHouse(t).open(then(at(s), eager, func(s *config.Server) {
+				s.Health.UnhealthyAfter, s.Health.HealthyAfter = c.illAfter, c.wellAfter
+			}))
+			must(t, u, tool("echo", `{"text":"x"}`))
+			s.become(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				n := int(checks.Add(1) - 1)
+				if !u.Status().Replicas[0].Healthy {
+					wasOut.Add(1)
+				}
+				if c.pattern[n%len(c.pattern)] == 'b' {
+					w.WriteHeader(http.StatusServiceUnavailable)
+					return
+				}
+				h.ServeHTTP(w, r)
+			}))
+			run(t, u)
+			until(t, "many checks", func() bool { return checks.Load() > 20 })
+			if out := wasOut.Load() > 0; out != c.out {
+				t.Errorf("it was out: %v, want %v", out, c.out)
+			}
+		})
+	}
+}
+
+func TestAProgramWithOneThreadThatIsBusyIsLeftAlone(t *testing.T) {
+	u := newHouse(t).open(then(program("legacy", "single"), eager))
+	run(t, u)
+	before := must(t, u, tool("pid", `{}`))
+	var calls []<-chan ended
+	for range 4 {
+		calls = append(calls, start(t.Context(), u, tool("slow", `{"ms":500,"text":"done"}`)))
+	}
+	for _, done := range calls {
+		if got := receive(t, "an answer", done); got.text != "done" {
+			t.Errorf("got %q, %v", got.text, got.err)
+		}
+	}
+	if after := must(t, u, tool("pid", `{}`)); after != before {
+		t.Errorf("process %s answers, want %s, which was only busy", after, before)
+	}
+	if st := u.Status(); st.Failures != 0 || st.Replicas[0].Starts != 1 {
+		t.Errorf("%d failures and %d starts, want 0 and 1", st.Failures, st.Replicas[0].Starts)
+	}
+}
+
+func TestAProcessThatHangsWithCallsUnderWayIsRefusedAndThenReplaced(t *testing.T) {
+	u := newHouse(t).open(then(program("legacy"), eager, func(s *config.Server) { s.Timeout = 3 * time.Second }))
+	run(t, u)
+	for range 20 { // all of them quick: that it then takes its time is not like it
+		must(t, u, tool("echo", `{"text":"x"}`))
+	}
+	before := kill(t, u, syscall.SIGSTOP)
+	under := start(t.Context(), u, tool("echo", `{"text":"x"}`))
+	until(t, "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
+	if e := fails(t, u, tool("echo", `{}`)); e.Code != mcp.CodeUnavailable {
+		t.Errorf("got %v, want code %d at once", e, mcp.CodeUnavailable)
+	}
+	if got := receive(t, "the call under way", under); code(got.err) != mcp.CodeTimeout {
+		t.Errorf("the call under way got %q, %v; want code %d", got.text, got.err, mcp.CodeTimeout)
+	}
+	until(t, "another process", func() bool {
+		st := u.Status().Replicas[0]
+		return st.Healthy && st.Links == 1 && st.PID != before && st.PID != 0
+	})
+	must(t, u, tool("echo", `{"text":"x"}`))
+}
+
+func TestAProcessThatComesToItselfIsNotReplaced(t *testing.T) {
+	u := newHouse(t).open(then(program("legacy"), eager))
+	run(t, u)
+	for range 20 {
+		must(t, u, tool("echo", `{"text":"x"}`))
+	}
+	under := start(t.Context(), u, tool("slow", `{"ms":1,"text":"late"}`))
+	id := kill(t, u, syscall.SIGSTOP)
+	// Whatever was under way when it stopped keeps it; else there is nothing to see.
+	more := start(t.Context(), u, tool("slow", `{"ms":1,"text":"later"}`))
+	until(t, "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
+	if err := syscall.Kill(id, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for _, done := range []<-chan ended{under, more} {
+		if got := receive(t, "an answer", done); got.err != nil {
+			t.Errorf("got %v", got.err)
+		}
+	}
+	until(t, "the server is back", func() bool { return u.Status().Replicas[0].Healthy })
+	if after := must(t, u, tool("pid", `{}`)); after != strconv.Itoa(id) {
+		t.Errorf("process %s answers, want %d", after, id)
+	}
+}
+
+func TestAServerThatWasDownIsThereAsSoonAsItIsChecked(t *testing.T) {
+	s := newSite(t, answering(http.StatusServiceUnavailable, ""))
+	u := newHouse(t).open(then(at(s), eager, func(c *config.Server) { c.Breaker.Failures, c.Retries.Attempts = 1, 1 }))
+	run(t, u)
+	fails(t, u, tool("echo", `{}`))
+	until(t, "the server is out", func() bool { return u.Status().State == upstream.Unavailable })
+	s.become(&modernSite{})
+	// Its breaker would keep it out for a minute.
+	untilWithin(t, promptly, "the server is back", func() bool { return u.Status().State == upstream.Ready })
+	if got := must(t, u, tool("echo", `{"text":"x"}`)); got != "x" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWithoutChecksNothingStaysIll(t *testing.T) {
+	s := newSite(t, &modernSite{})
+	u := newHouse(t).open(then(at(s), eager))
+	stop := run(t, u)
+	must(t, u, tool("echo", `{"text":"x"}`))
+	s.become(answering(http.StatusServiceUnavailable, ""))
+	until(t, "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
+	stop()
+	s.become(&modernSite{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := u.Handle(ctx, tool("echo", `{"text":"x"}`)); err != nil {
+		t.Errorf("nobody checks any more, and the server is refused for ever: %v", err)
+	}
+}
