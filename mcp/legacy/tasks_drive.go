@@ -261,24 +261,28 @@ func (f *flight) cancelTask(ctx context.Context) {
 }
 
 func (f *flight) awaitTask(ctx context.Context) {
-	for {
+	for !f.answered {
 		select {
 		case msg, ok := <-f.call.Messages():
-			switch {
-			case !ok:
-				f.answered = true
-				return
-			case msg.IsResponse():
-				f.answered = true
-				if task, ok := jsonrpc.Split(msg.Result.Get("task")); ok {
-					f.own(ctx, task)
-				}
-				return
-			case msg.IsRequest():
-				f.client.refuse(msg, "its call was given up")
-			}
+			f.afterwards(ctx, msg, ok)
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// afterwards handles what the server says of a call that was given up before it
+// said whether there is a task; ok is false when it says nothing any more.
+func (f *flight) afterwards(ctx context.Context, msg jsonrpc.Message, ok bool) {
+	switch {
+	case !ok:
+		f.answered = true
+	case msg.IsRequest():
+		f.client.refuse(msg, "its call was given up")
+	case msg.IsResponse():
+		f.answered = true
+		if task, ok := jsonrpc.Split(msg.Result.Get("task")); ok {
+			f.own(ctx, task)
 		}
 	}
 }
