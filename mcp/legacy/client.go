@@ -27,6 +27,9 @@ type ClientOptions struct {
 	Revision mcp.Revision
 	// Parking holds the calls that wait for their callers.
 	Parking *Parking
+	// Changed is told the method of each notification that a list has changed,
+	// whether anybody has subscribed to it or not. It must not block; may be nil.
+	Changed func(method string)
 	Log     *slog.Logger
 }
 

@@ -217,6 +217,8 @@ func (f *flight) take(msg jsonrpc.Message) bool {
 		f.task.teller.pass(f.req, msg)
 	case msg.Method == "notifications/progress" && f.req.ProgressToken == nil:
 		// the first leg asked for progress, this one does not
+	case isNews(msg.Method):
+		f.client.news(msg)
 	case msg.IsNotification():
 		f.req.Emit(mcp.OwnNotification(f.req, msg))
 	case msg.Method == "ping":
@@ -251,22 +253,19 @@ func (f *flight) answer(msg jsonrpc.Message) (mcp.Result, error) {
 		return mcp.Result{Object: msg.Result}, nil
 	}
 	if msg.Error.Code == mcp.CodeLegacyURLElicitation && mcp.MayAsk(f.req.Method) {
-		if result, ok := urlsFirst(f.req, msg.Error); ok {
-			return result, nil
-		}
+		return urlsFirst(f.req, msg.Error)
 	}
 	return mcp.Result{}, modernError(f.req, msg.Error)
 }
 
 // urlsFirst turns 2025-11-25's error "open these URLs, then call again" into
-// questions. The call has not been made, so that the retry makes it.
-func urlsFirst(req *mcp.Request, err *mcp.Error) (mcp.Result, bool) {
-	if req.Client == nil || !req.Client.Kinds.Has(mcp.ElicitURL) {
-		return mcp.Result{}, false
-	}
+// questions. The call has not been made, so that the retry makes it. A caller
+// that cannot be asked is told what it lacks, and which URLs they are.
+func urlsFirst(req *mcp.Request, err *mcp.Error) (mcp.Result, error) {
 	data, _ := jsonrpc.Split(err.Data)
+	elicitations := data.Get("elicitations")
 	var edits []jsonrpc.Edit
-	for element := range jsonrpc.Elements(data.Get("elicitations")) {
+	for element := range jsonrpc.Elements(elicitations) {
 		params, ok := jsonrpc.Split(element)
 		if !ok || len(edits) >= maxQuestions {
 			continue
@@ -275,9 +274,18 @@ func urlsFirst(req *mcp.Request, err *mcp.Error) (mcp.Result, bool) {
 		edits = append(edits, jsonrpc.Edit{Name: "q" + strconv.Itoa(len(edits)+1), Value: question})
 	}
 	if len(edits) == 0 {
-		return mcp.Result{}, false
+		return mcp.Result{}, err
 	}
-	return inputRequired(jsonrpc.Object{}.Append(nil, edits...), ""), true
+	if req.Client == nil || !req.Client.Kinds.Has(mcp.ElicitURL) {
+		lacking := jsonrpc.Object{}.Append(nil,
+			jsonrpc.Edit{Name: "requiredCapabilities", Value: []byte(`{"elicitation":{"url":{}}}`)},
+			jsonrpc.Edit{Name: "elicitations", Value: elicitations})
+		return mcp.Result{}, &mcp.Error{
+			Code: mcp.CodeMissingCapability, Data: lacking,
+			Message: "the client cannot be asked to open a URL, which the server needs first: " + err.Message,
+		}
+	}
+	return inputRequired(jsonrpc.Object{}.Append(nil, edits...), ""), nil
 }
 
 // inputRequired writes a result that asks; state may be empty.

@@ -231,12 +231,35 @@ func (c *Client) readEvents() {
 			c.tellLog(msg)
 		case c.taskEvent(msg):
 		default:
-			if msg.Method == "notifications/tools/list_changed" {
-				c.tasks.toolsChanged()
-			}
-			c.hub.tell(mcp.Notification{Method: msg.Method, Params: msg.Params})
+			c.news(msg)
 		}
 	}
+}
+
+// isNews reports whether a notification tells of a change. It belongs to no
+// call, whatever it comes on: some servers put it on the stream of the call that
+// has made the change.
+func isNews(method string) bool {
+	return isListChange(method) || method == "notifications/resources/updated"
+}
+
+func isListChange(method string) bool {
+	switch method {
+	case "notifications/tools/list_changed", "notifications/prompts/list_changed", "notifications/resources/list_changed":
+		return true
+	}
+	return false
+}
+
+// news tells whoever has subscribed to it.
+func (c *Client) news(msg jsonrpc.Message) {
+	if msg.Method == "notifications/tools/list_changed" {
+		c.tasks.toolsChanged()
+	}
+	if isListChange(msg.Method) && c.o.Changed != nil {
+		c.o.Changed(msg.Method)
+	}
+	c.hub.tell(mcp.Notification{Method: msg.Method, Params: msg.Params})
 }
 
 // assign gives a request of the server to the call that it must belong to.
