@@ -26,14 +26,17 @@ type client struct {
 	link           link
 	caps           obj
 
-	mu     sync.Mutex // guards what follows
-	calls  map[string]*pending
-	next   int
-	faults []string
-	news   chan note
-	cancel context.CancelFunc
-	ctx    context.Context
-	about  obj // what the server said of itself
+	mu    sync.Mutex // guards what follows
+	calls map[string]*pending
+	// cancelled are calls whose POST may still be answered, with an error: a
+	// response that the client ignores (2025-11-25, basic/utilities/cancellation).
+	cancelled map[string]bool
+	next      int
+	faults    []string
+	news      chan note
+	cancel    context.CancelFunc
+	ctx       context.Context
+	about     obj // what the server said of itself
 }
 
 // note is a notification that belongs to no call.
@@ -85,7 +88,7 @@ func capsOf(rev string) obj {
 }
 
 func newClient(rev, transport string) *client {
-	c := &client{rev: rev, transport: transport, caps: capsOf(rev), calls: map[string]*pending{}, news: make(chan note, 1000)}
+	c := &client{rev: rev, transport: transport, caps: capsOf(rev), calls: map[string]*pending{}, cancelled: map[string]bool{}, news: make(chan note, 1000)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -295,8 +298,11 @@ func (c *client) take(msg obj, via *pending) {
 func (c *client) takeResponse(msg obj, via *pending) {
 	c.mu.Lock()
 	p := c.calls[key(msg["id"])]
+	late := c.cancelled[key(msg["id"])] && c.transport == "http" && !c.modern()
 	c.mu.Unlock()
 	switch {
+	case late && failureOf(msg) != nil:
+		return
 	case p == nil && msg["id"] == nil && via != nil:
 		p = via // an error about a request whose id could not be read
 	case p == nil:

@@ -142,7 +142,7 @@ func open(t *testing.T) *site {
 func (g *site) settle(t *testing.T) {
 	t.Helper()
 	var out []string
-	if !await(t.Context(), func() bool {
+	if !awaitFor(t.Context(), time.Minute, func() bool {
 		out = nil
 		for _, st := range g.app.Statuses() {
 			if st.State != upstream.Ready || st.Tools == 0 || st.Resources == 0 || st.Prompts == 0 || st.Listed != "" {

@@ -49,9 +49,11 @@ func (s *script) fault(format string, args ...any) {
 	}
 }
 
-func (s *script) attend(l *listener) (leave func()) {
+// attend lets l hear of changes from now on; what first sends comes before them.
+func (s *script) attend(l *listener, first func()) (leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	first()
 	s.audience[l] = true
 	return func() {
 		s.mu.Lock()
@@ -181,8 +183,10 @@ func (s *script) answer(c *invocation) (obj, *failure) {
 }
 
 // await waits until ready reports true, or ctx ends or a long time has passed.
-func await(ctx context.Context, ready func() bool) bool {
-	limit := time.NewTimer(*patience)
+func await(ctx context.Context, ready func() bool) bool { return awaitFor(ctx, *patience, ready) }
+
+func awaitFor(ctx context.Context, long time.Duration, ready func() bool) bool {
+	limit := time.NewTimer(long)
 	defer limit.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

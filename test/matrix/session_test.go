@@ -35,7 +35,7 @@ func (s *script) newSession(alone func(msg obj)) *session {
 		lists: map[string]bool{"tools": true, "prompts": true, "resources": true}, uris: map[string]bool{},
 		tell: func(method string, params obj) { alone(notification(method, params)) },
 	}
-	o.leave = s.attend(o.heard)
+	o.leave = s.attend(o.heard, func() {})
 	return o
 }
 

@@ -111,8 +111,9 @@ func (s *script) listen(ctx context.Context, id any, params obj, out func(obj)) 
 	l.tell = func(method string, params obj) {
 		out(notification(method, with(params, obj{"_meta": with(objectAt(params, "_meta"), tag)})))
 	}
-	out(notification("notifications/subscriptions/acknowledged", obj{"notifications": honoured, "_meta": tag, "x-acme": grease()}))
-	leave := s.attend(l)
+	leave := s.attend(l, func() {
+		out(notification("notifications/subscriptions/acknowledged", obj{"notifications": honoured, "_meta": tag, "x-acme": grease()}))
+	})
 	<-ctx.Done()
 	leave()
 	return nil
