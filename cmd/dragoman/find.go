@@ -20,7 +20,7 @@ type found struct {
 // find looks for the tool in the server's list. A server that does not list is
 // called all the same, under the name as it was typed.
 func (e errand) find(ctx context.Context) (found, error) {
-	list, _, err := all(ctx, e.line, e.line.client, tools)
+	list, page, err := all(ctx, e.line, e.line.client, tools)
 	if err != nil {
 		return e.unlisted(ctx, err)
 	}
@@ -38,7 +38,23 @@ func (e errand) find(ctx context.Context) (found, error) {
 			return found{name, newSchema(o.Get("inputSchema"))}, nil
 		}
 	}
+	if err := e.absent(missingIn(page)); err != nil {
+		return found{}, err
+	}
 	return found{}, e.unknown(names)
+}
+
+// absent is why a tool is not in the list of a gateway: it could not ask the
+// server that has it. Nil when that is not why.
+func (e errand) absent(servers []missing) error {
+	for _, m := range servers {
+		for _, name := range e.aim.names {
+			if strings.HasPrefix(name, m.Server) && m.Server != "" {
+				return exit(exitUnreachable, fmt.Errorf("%s: the gateway cannot list server %s: %s", e.aim.whole, oneLine(m.Server), oneLine(m.Reason)))
+			}
+		}
+	}
+	return nil
 }
 
 // unlisted goes on without a list when the server has answered that it does not

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -78,7 +80,8 @@ func ofProcess(err error, s config.Server) trouble {
 			lines:  ended.Stderr,
 		}
 	}
-	if errors.Is(err, io.EOF) && len(s.Command) > 0 {
+	gone := func(why error) bool { return errors.Is(err, why) }
+	if len(s.Command) > 0 && slices.ContainsFunc([]error{io.EOF, io.ErrClosedPipe, os.ErrClosed, syscall.EPIPE}, gone) {
 		return trouble{
 			text:   "its program ended, or closed its output, before it answered",
 			remedy: "run it by hand to see more: " + commandLine(s.Argv()),
