@@ -52,7 +52,7 @@ type opened struct {
 	busy     func() bool        // holds something that closing would lose; nil for never
 	heard    func() int64       // messages that have come; nil when nobody counts
 	kill     func(reason error) // ends its process at once; nil when it has none
-	memory   func() uint64          // bytes that its process and what that started hold; nil likewise
+	memory   func() uint64      // bytes that its process and what that started hold; nil likewise
 	close    func(context.Context) error
 	bury     func(context.Context) error // in the place of close when it has ended by itself; returns why. nil for close
 }
