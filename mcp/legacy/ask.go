@@ -23,8 +23,12 @@ func (s *Session) complete(ctx context.Context, req *mcp.Request, out mcp.Stream
 	shed := 0
 	for range maxRounds {
 		result, err := s.server.handler.Handle(ctx, req)
-		if err != nil || result.Type() != mcp.InputRequired {
+		if err != nil || result.Type() == mcp.Complete {
 			return result, err
+		}
+		if kind := result.Type(); kind != mcp.InputRequired {
+			// One that is not known is not valid (2026-07-28, basic/index, "ResultType").
+			return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInternal, "the server answered with a result of type %q, which this client's revision does not have", kind)
 		}
 		inputs, ok := jsonrpc.Split(result.Get("inputRequests"))
 		if !ok || len(inputs.Members()) == 0 {

@@ -41,7 +41,9 @@ var errCancelled = errors.New("cancelled by the client")
 
 func newSession(s *Server, id string, t ticket) *Session {
 	capabilities, _ := jsonrpc.Split(t.Capabilities)
-	client := mcp.NewClient(t.Revision, t.Info, capabilities)
+	// Extensions are of the stateless era. Others that a client declares do no
+	// harm; a task as an answer would not be understood.
+	client := mcp.NewClient(t.Revision, t.Info, capabilities).WithoutTasks()
 	client.Session = id
 	return &Session{
 		server: s, id: id, principal: t.Principal, client: client, level: defaultLevel,
