@@ -121,7 +121,7 @@ func (w *editor) write(o Object, edits []Edit) {
 			w.dst = append(w.dst, ',')
 		}
 		w.dst = append(AppendString(w.dst, e.Name), ':')
-		w.put(Member{e.Name, e.Value})
+		w.put(Member(e))
 	}
 	if rest < len(o.raw) {
 		w.dst = append(w.dst, o.raw[rest:]...)

@@ -96,7 +96,7 @@ func (n *near) Close() error {
 // transport gives the SDK its end.
 type transport struct{ w *wire }
 
-func (t transport) Connect(context.Context) (sdk.Connection, error) { return far{t.w}, nil }
+func (t transport) Connect(context.Context) (sdk.Connection, error) { return far(t), nil }
 
 // far is the SDK's end.
 type far struct{ w *wire }
