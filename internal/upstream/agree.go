@@ -137,7 +137,7 @@ func (d *dialogue) converse(ctx context.Context, client *mcp.Client, how approac
 			return nil, &probeError{err}
 		case era == stateless:
 			d.learn(probing)
-			return overChannel(ch), nil
+			return d.u.overChannel(ch), nil
 		case d.u.mustBeModern():
 			_ = ch.Close()
 			return nil, &misfitError{string(mcp.Revision20260728)}
@@ -177,7 +177,7 @@ func (u *Upstream) pinned() mcp.Revision {
 // returns unknown when there was no answer in time; a patient probe waits as
 // long as ctx lasts.
 func (u *Upstream) probe(ctx context.Context, ch mcp.Channel, patient bool) (era, error) {
-	req := &mcp.Request{Method: "server/discover", Client: anonymous()}
+	req := &mcp.Request{Method: "server/discover", Client: u.itself()}
 	call, err := ch.Start(ctx, mcp.Outgoing{Method: req.Method, Params: req.AppendModern(nil, "")})
 	if err != nil {
 		return unknown, err
@@ -222,7 +222,9 @@ func eraOf(result mcp.Result, err error) era {
 // shake makes the handshake of the older revisions on ch, which it closes when
 // that fails.
 func (u *Upstream) shake(ctx context.Context, ch mcp.Channel, client *mcp.Client) (*opened, error) {
-	o := legacy.ClientOptions{Info: u.around.Info, Parking: u.around.Parking, Log: u.log, Revision: u.pinned()}
+	o := legacy.ClientOptions{
+		Info: u.around.Info, Parking: u.around.Parking, Log: u.log, Revision: u.pinned(), Changed: u.changes.tell,
+	}
 	if client != nil {
 		o.Kinds = client.Kinds
 	}
@@ -251,12 +253,12 @@ func isRefusal(err error) bool {
 }
 
 // overChannel is a link to a server of the stateless era on a channel.
-func overChannel(ch mcp.Channel) *opened {
+func (u *Upstream) overChannel(ch mcp.Channel) *opened {
 	s := mcp.NewStateless(ch)
 	return &opened{
 		handler: s, revision: mcp.Revision20260728, done: ch.Done(),
 		ping: func(ctx context.Context) error {
-			_, err := s.Handle(ctx, &mcp.Request{Method: "server/discover", Client: anonymous()})
+			_, err := s.Handle(ctx, &mcp.Request{Method: "server/discover", Client: u.itself()})
 			if fateOf(err) == answered {
 				return nil
 			}

@@ -194,7 +194,7 @@ func (r *replica) restore() {
 	if r.closed || r.over != nil || len(r.links) > 0 || len(r.opening) > 0 {
 		return
 	}
-	r.start(context.Background(), r.keyOf(context.Background(), nil), anonymous())
+	r.start(context.Background(), r.keyOf(context.Background(), nil), r.u.itself())
 }
 
 // check asks whether the replica answers, as far as it has been opened. It

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -131,14 +132,15 @@ type asker struct {
 }
 
 // askerOf returns who makes a call.
-func askerOf(req *mcp.Request) asker {
-	return asker{client: req.Client, own: isOwn(req), open: true}
+func (u *Upstream) askerOf(req *mcp.Request) asker {
+	return asker{client: req.Client, own: u.isOwn(req), open: true}
 }
 
 // isOwn reports whether a request is the gateway's own, by what it asks for and
-// that it names nobody.
-func isOwn(req *mcp.Request) bool {
-	if c := req.Client; c != nil && (c.Info != nil || c.Kinds != 0 || c.Session != "") {
+// that it names the gateway, or nobody.
+func (u *Upstream) isOwn(req *mcp.Request) bool {
+	c := req.Client
+	if c != nil && (c.Kinds != 0 || c.Session != "" || c.Info != nil && !bytes.Equal(c.Info, u.around.Info)) {
 		return false
 	}
 	switch req.Method {
@@ -149,8 +151,10 @@ func isOwn(req *mcp.Request) bool {
 	return false
 }
 
-// anonymous is who the gateway itself asks as.
-func anonymous() *mcp.Client { return &mcp.Client{Revision: mcp.Revision20260728} }
+// itself is who the gateway itself asks as.
+func (u *Upstream) itself() *mcp.Client {
+	return mcp.NewClient(mcp.Revision20260728, u.around.Info, jsonrpc.Object{})
+}
 
 // call is one call on its way.
 type call struct {

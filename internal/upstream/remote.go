@@ -168,7 +168,7 @@ func (r *remote) streamable() *streamhttp.Client {
 
 func (r *remote) openModern(ctx context.Context) (*opened, error) {
 	c := r.streamable()
-	ask := func(ctx context.Context) error { return askModern(ctx, c) }
+	ask := func(ctx context.Context) error { return r.u.askModern(ctx, c) }
 	if err := ask(ctx); err != nil {
 		return nil, err
 	}
@@ -179,8 +179,8 @@ func (r *remote) openModern(ctx context.Context) (*opened, error) {
 }
 
 // askModern asks whether a server is there and of the stateless era.
-func askModern(ctx context.Context, h mcp.Handler) error {
-	result, err := h.Handle(ctx, &mcp.Request{Method: "server/discover", Client: anonymous()})
+func (u *Upstream) askModern(ctx context.Context, h mcp.Handler) error {
+	result, err := h.Handle(ctx, &mcp.Request{Method: "server/discover", Client: u.itself()})
 	if err != nil && fateOf(err) != answered && !isForeign(err) {
 		return fmt.Errorf("server/discover: %w", err)
 	}

@@ -119,7 +119,7 @@ func (r *replica) outlived(ctx context.Context, l *link, err error) bool {
 		return false
 	case errors.Is(err, mcp.ErrSessionLost):
 	case l.done != nil && fateOf(err) == unsent && !isForeign(err): // the channel is broken
-	case l.doubts(err) && (l.retired.Err() != nil || r.changed(ctx, l)):
+	case l.doubts(err) && r.changed(ctx, l):
 		r.retire(l)
 		return true // it has not acted on what it does not speak
 	default:
@@ -130,10 +130,14 @@ func (r *replica) outlived(ctx context.Context, l *link, err error) bool {
 }
 
 // changed asks a server that answered as if it spoke something else whether it
-// is still the one that the link was opened to.
+// is still the one that the link was opened to. Somebody else may have found out
+// that it is not, before or meanwhile.
 func (r *replica) changed(ctx context.Context, l *link) bool {
+	if l.retired.Err() != nil {
+		return true
+	}
 	err := r.ask(ctx, l)
-	return err != nil && (isForeign(err) || errors.Is(err, mcp.ErrSessionLost))
+	return l.retired.Err() != nil || err != nil && (isForeign(err) || errors.Is(err, mcp.ErrSessionLost))
 }
 
 // keyOf returns the key of a caller. r.mu is held.

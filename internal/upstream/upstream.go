@@ -61,6 +61,7 @@ type Upstream struct {
 	resuming  atomic.Int64 // calls that were parked and go on
 	calls     atomic.Int64
 	failures  atomic.Int64
+	changes   changes
 	ctx       context.Context // of links; ends with Close
 	cancel    context.CancelFunc
 	quiet     context.Context // of subscriptions; ends when Close begins
@@ -150,7 +151,7 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 		defer u.resuming.Add(-1)
 		result, err = u.around.Parking.Resume(own, req)
 	} else {
-		result, err = u.try(own, &call{req: req, who: askerOf(req), began: began, cancel: cancel})
+		result, err = u.try(own, &call{req: req, who: u.askerOf(req), began: began, cancel: cancel})
 	}
 	if err != nil {
 		err = u.explain(outcome{caller: ctx, own: own, method: req.Method, err: err})
@@ -198,7 +199,7 @@ func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, er
 		return mcp.Result{}, u.explain(outcome{caller: ctx, own: ctx, method: req.Method, err: err})
 	}
 	follows := wantsResources(req)
-	who := askerOf(req)
+	who := u.askerOf(req)
 	who.open = u.cfg.Start == "always" || follows
 	who.own = who.own && !follows
 	l, err := r.link(ctx, who)
@@ -210,6 +211,11 @@ func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, er
 		defer l.followers.Add(-1)
 	}
 	l.calls.Add(-1) // it does not keep the link from being retired
+	if who.own {
+		var stop func()
+		req, stop = u.changes.follow(req)
+		defer stop()
+	}
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(l.retired, cancel)()
