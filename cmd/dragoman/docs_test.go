@@ -153,7 +153,7 @@ func (r *reader) run(command string) string {
 	defer out.Close()
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir, out, out
-	cmd.Env = append(os.Environ(), "DRAGOMAN_LISTEN="+r.address, "HOME="+r.dir, "DRAGOMAN_LOG_LEVEL=error", "COLUMNS=")
+	cmd.Env = append(os.Environ(), "DRAGOMAN_LISTEN="+r.address, "HOME="+r.dir, "DRAGOMAN_LOG_LEVEL=error", "COLUMNS=", "GORACE="+noPause)
 	if err := cmd.Start(); err != nil {
 		r.t.Fatalf("$ %s: %v", command, err)
 	}

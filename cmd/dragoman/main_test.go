@@ -83,8 +83,13 @@ func surroundings(env *testscript.Env) error {
 	env.Setenv("WEB", web.URL)
 	env.Setenv("TLS", secure.URL)
 	env.Setenv("FREE", free)
+	env.Setenv("GORACE", noPause)
 	return nil
 }
+
+// noPause keeps the race detector from waiting a second at the end of each of
+// some hundred processes.
+const noPause = "atexit_sleep_ms=0"
 
 // exits is "exits CODE PROGRAM ARGS…": the program must end with that code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
