@@ -19,7 +19,7 @@ func (u *Upstream) try(ctx context.Context, c *call) (mcp.Result, error) {
 	var tried []*replica
 	var last error
 	for n := 1; ; n++ {
-		r, err := u.pick(tried)
+		r, err := u.whose(c.req, tried)
 		if err != nil {
 			if last != nil {
 				err = last
@@ -29,6 +29,9 @@ func (u *Upstream) try(ctx context.Context, c *call) (mcp.Result, error) {
 		result, err := r.call(ctx, c)
 		f := fateOf(err)
 		if f == answered || ctx.Err() != nil {
+			if len(u.replicas) > 1 {
+				u.homes.note(r, c.req, result)
+			}
 			return result, err
 		}
 		last = err

@@ -314,6 +314,7 @@ func (r *replica) adopt(o *opened, owner string, c *mcp.Client) bool {
 	if old := r.links[k]; old != nil && !old.over() {
 		return false
 	}
+	r.u.driveTasks(o)
 	l := newLink(o, k, time.Now())
 	r.links[k] = l
 	r.u.links.Go(func() { r.tend(l) })

@@ -56,6 +56,7 @@ type Upstream struct {
 	pool      *egress.Pool // nil unless it is reached by URL
 	gate      *gate
 	budget    *budget
+	homes     homes
 	probeWait time.Duration
 	inFlight  atomic.Int64
 	resuming  atomic.Int64 // calls that were parked and go on
