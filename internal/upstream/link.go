@@ -78,8 +78,9 @@ type link struct {
 	since   time.Time
 	retired context.Context // ends when no new call may use it
 	retire  context.CancelFunc
-	ended   context.Context // ends when calls under way must end
+	ended   context.Context // ends when it is closed
 	end     context.CancelFunc
+	roster  roster
 	cleared *attempt // done when one that has ended by itself is out of the way
 
 	calls     atomic.Int64 // under way
@@ -162,13 +163,62 @@ type call struct {
 	who    asker
 	began  time.Time
 	cancel context.CancelFunc // ends its context
+
+	next, prev *call // under way on the same link; guarded by the link's roster
+}
+
+// roster is the calls under way on a link whose end does not end them. It costs
+// a call less than a context of both its caller and the link.
+type roster struct {
+	mu    sync.Mutex // guards what follows
+	first *call
+	over  bool
+}
+
+func (r *roster) add(c *call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		c.cancel()
+		return
+	}
+	if c.next = r.first; c.next != nil {
+		c.next.prev = c
+	}
+	r.first = c
+}
+
+func (r *roster) remove(c *call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	switch {
+	case c.prev != nil:
+		c.prev.next = c.next
+	case r.first == c:
+		r.first = c.next
+	}
+	c.next, c.prev = nil, nil
+}
+
+// end cancels all, and those that still come.
+func (r *roster) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	for c := r.first; c != nil; c = c.next {
+		c.cancel()
+	}
 }
 
 // handle makes a call on a link that was got for it, and lets that go.
 func (l *link) handle(ctx context.Context, c *call) (mcp.Result, error) {
 	defer l.calls.Add(-1)
 	if l.done == nil { // closing it does not end what is under way
-		defer context.AfterFunc(l.ended, c.cancel)()
+		l.roster.add(c)
+		defer l.roster.remove(c)
 	}
 	result, err := l.handler.Handle(ctx, c.req)
 	now := time.Now()

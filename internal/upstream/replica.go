@@ -336,6 +336,7 @@ func (r *replica) tend(l *link) {
 	}
 	l.retire()
 	l.end()
+	l.roster.end()
 	r.shut(l.close)
 	r.nudge()
 }
