@@ -221,6 +221,11 @@ func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	defer cancel()
 	defer context.AfterFunc(l.retired, cancel)()
 	defer context.AfterFunc(u.quiet, cancel)()
+	if who.own && l.era() == sessions {
+		heard, stop := u.changes.follow(req)
+		defer stop()
+		req = heard
+	}
 	result, err := l.handler.Handle(own, req)
 	switch {
 	case err == nil || ctx.Err() != nil:
