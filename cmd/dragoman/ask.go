@@ -137,7 +137,7 @@ func (a *asker) answer(ctx context.Context, requests jsonrpc.Object) ([]byte, er
 		case method == "roots/list" && len(a.roots) > 0:
 			value = a.rootList()
 		default:
-			err = fmt.Errorf("the tool asks for %s, which this command did not offer", method)
+			err = exit(exitFailure, errors.New(unanswerable(method)))
 		}
 		if err != nil {
 			return nil, err
@@ -145,6 +145,20 @@ func (a *asker) answer(ctx context.Context, requests jsonrpc.Object) ([]byte, er
 		edits = append(edits, jsonrpc.Edit{Name: m.Name, Value: value})
 	}
 	return jsonrpc.Object{}.Append(nil, edits...), nil
+}
+
+// unanswerable says why a request of the server is not answered. A server that
+// keeps to the protocol does not make it, since nobody offered to.
+func unanswerable(method string) string {
+	switch method {
+	case "elicitation/create":
+		return "the tool has a question for a person, and standard input is no terminal"
+	case "sampling/createMessage":
+		return "the tool wants a model to answer (sampling/createMessage), and this command has none"
+	case "roots/list":
+		return "the tool asks for roots: name directories with --root"
+	}
+	return "the tool asks for " + oneLine(method) + ", which this command does not know"
 }
 
 func (a *asker) rootList() []byte {

@@ -186,3 +186,20 @@ func (r *reader) awaitGateway() {
 	}
 	r.t.Fatal("the gateway did not answer within 20 s")
 }
+
+var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+// TestLinksLeadSomewhere looks for the files that pages link to.
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, page := range append(pages, "cli") {
+		text, err := os.ReadFile(filepath.Join("../../docs", page+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join("../../docs", string(m[1]))); err != nil {
+				t.Errorf("docs/%s.md links to %s: %v", page, m[1], err)
+			}
+		}
+	}
+}
