@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -42,5 +43,28 @@ func TestTheGatewayHearsOfListsThatChangeInAnyProcess(t *testing.T) {
 	case n := <-heard:
 		t.Errorf("%s came besides", n)
 	default:
+	}
+}
+
+func TestTheGatewayHearsOfListsOfAStatelessServer(t *testing.T) {
+	h := newHouse(t)
+	u := h.inside(mcp.HandlerFunc(func(_ context.Context, req *mcp.Request) (mcp.Result, error) {
+		for _, method := range []string{"notifications/subscriptions/acknowledged", "notifications/tools/list_changed"} {
+			req.Emit(mcp.Notification{Method: method})
+		}
+		return mcp.EmptyResult(), nil
+	}), func(*config.Server) {})
+	filter, _ := jsonrpc.Split([]byte(`{"notifications":{"toolsListChanged":true}}`))
+	var heard []string
+	listen := &mcp.Request{
+		Method: "subscriptions/listen", Params: filter,
+		Client: mcp.NewClient(mcp.Revision20260728, h.around.Info, jsonrpc.Object{}),
+		Notify: func(n mcp.Notification) { heard = append(heard, n.Method) },
+	}
+	if _, err := u.Handle(t.Context(), listen); err != nil {
+		t.Fatal(err)
+	}
+	if len(heard) != 2 || heard[1] != "notifications/tools/list_changed" {
+		t.Errorf("heard %v, want the acknowledgement and the change", heard)
 	}
 }

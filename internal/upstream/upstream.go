@@ -212,7 +212,7 @@ func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, er
 		defer l.followers.Add(-1)
 	}
 	l.calls.Add(-1) // it does not keep the link from being retired
-	if who.own {
+	if who.own && l.era() == sessions { // a stateless server has no others to hear of
 		var stop func()
 		req, stop = u.changes.follow(req)
 		defer stop()
@@ -221,11 +221,6 @@ func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	defer cancel()
 	defer context.AfterFunc(l.retired, cancel)()
 	defer context.AfterFunc(u.quiet, cancel)()
-	if who.own && l.era() == sessions {
-		heard, stop := u.changes.follow(req)
-		defer stop()
-		req = heard
-	}
 	result, err := l.handler.Handle(own, req)
 	switch {
 	case err == nil || ctx.Err() != nil:
