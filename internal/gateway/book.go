@@ -242,8 +242,8 @@ func (b *book) collect(l *list, k kind, page mcp.Result, seen map[string]bool) {
 		e := entry{name: name, object: o}
 		if k == tools {
 			e.headers = headersOf(o)
-			if b.class.modern && o.Get("execution") != nil {
-				e.object = o.With(jsonrpc.Edit{Name: "execution"}) // tasks of 2025-11-25
+			if b.class.modern {
+				e.object = o.With(hideTaskSupport(o)...)
 			}
 		}
 		l.entries = append(l.entries, e)

@@ -37,7 +37,7 @@ func (m *many) discover(c *mcp.Client) mcp.Result {
 // server of its own: a task's id does not say whose it is.
 func (m *many) extensions() []byte {
 	var edits []jsonrpc.Edit
-	seen := map[string]bool{"io.modelcontextprotocol/tasks": true}
+	seen := map[string]bool{mcp.ExtensionTasks: true}
 	for _, member := range m.members {
 		for _, e := range member.extensions() {
 			if !seen[e.Name] {

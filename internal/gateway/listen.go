@@ -159,9 +159,13 @@ func (sub *subscriber) serve(ctx context.Context, req *mcp.Request, p feedPlan) 
 	defer feeds.Wait()
 	defer cancel()
 	granted := sub.feed(ctx, req, p, &feeds)
+	tasks, err := sub.feedTasks(ctx, req, p, &feeds)
+	if err != nil {
+		return false, err
+	}
 	if !*p.acknowledged {
 		*p.acknowledged = true
-		req.Emit(acknowledgement(sub, granted))
+		req.Emit(acknowledgement(sub, granted, tasks))
 	}
 	for {
 		select {
@@ -293,8 +297,7 @@ func grantedURIs(params jsonrpc.Object) []string {
 	return uris
 }
 
-func acknowledgement(s *subscriber, uris []string) mcp.Notification {
-	var edits []jsonrpc.Edit
+func acknowledgement(s *subscriber, uris []string, edits []jsonrpc.Edit) mcp.Notification {
 	for k, name := range map[kind]string{tools: "toolsListChanged", prompts: "promptsListChanged", resources: "resourcesListChanged"} {
 		if s.lists[k] {
 			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})

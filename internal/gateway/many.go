@@ -19,6 +19,7 @@ type many struct {
 }
 
 func (m *many) handle(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	req = untasked(req)
 	if k, ok := kindOf(req.Method); ok {
 		return m.list(ctx, req, k)
 	}
@@ -33,6 +34,9 @@ func (m *many) handle(ctx context.Context, req *mcp.Request) (mcp.Result, error)
 		return m.read(ctx, req)
 	case "completion/complete":
 		return m.complete(ctx, req)
+	}
+	if strings.HasPrefix(req.Method, "tasks/") {
+		return mcp.Result{}, mcp.MethodNotFound(req.Method)
 	}
 	return m.extension(ctx, req)
 }

@@ -258,6 +258,9 @@ func (m *many) text(k kind, e entry, name string) []byte {
 	var edits []jsonrpc.Edit
 	if k.named() && !m.plain {
 		edits = append(edits, jsonrpc.Edit{Name: "name", Value: jsonrpc.AppendString(nil, name)})
+		if k == tools {
+			edits = append(edits, hideTaskSupport(e.object)...)
+		}
 		if m.view != nil {
 			edits = append(edits, m.view.Override[name].edits()...)
 		}

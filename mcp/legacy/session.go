@@ -116,6 +116,7 @@ func (s *Session) Handle(ctx context.Context, msg jsonrpc.Message, out mcp.Strea
 	if err != nil {
 		return jsonrpc.Message{ID: msg.ID, Error: legacyError(msg, mcp.WireError(err))}
 	}
+	s.watchTasks(msg, result)
 	return jsonrpc.Message{ID: msg.ID, Result: result.Object, Edits: s.server.shapes.edits(msg.Method, result, s.client.Revision)}
 }
 

@@ -25,6 +25,7 @@ const (
 // with the union, and closes the old one when the new one is acknowledged.
 type watch struct {
 	uris   map[string]bool
+	tasks  bool               // the session has begun some
 	cancel context.CancelFunc // of the subscription under way; nil when there is none
 }
 
@@ -106,6 +107,23 @@ func (s *Session) unsubscribe(params jsonrpc.Object) (mcp.Result, error) {
 	return mcp.EmptyResult(), nil
 }
 
+// watchTasks lets the session hear of its tasks from now on, if msg has begun
+// one. Before that it costs nothing.
+func (s *Session) watchTasks(msg jsonrpc.Message, result mcp.Result) {
+	if msg.Method != "tools/call" || !s.client.KnowsTasks() || msg.Params.Get("task") == nil || result.Get("task") == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watch.tasks {
+		return
+	}
+	s.watch.tasks = true
+	if s.watch.cancel != nil {
+		s.relisten(s.filter(s.watch.uris))
+	}
+}
+
 // filter writes the params of a subscription to everything that the session
 // must hear of.
 func (s *Session) filter(uris map[string]bool) jsonrpc.Object {
@@ -117,12 +135,16 @@ func (s *Session) filter(uris map[string]bool) jsonrpc.Object {
 		list = jsonrpc.AppendString(list, uri)
 	}
 	yes := []byte("true")
-	wanted := jsonrpc.Object{}.Append(nil,
-		jsonrpc.Edit{Name: "toolsListChanged", Value: yes},
-		jsonrpc.Edit{Name: "promptsListChanged", Value: yes},
-		jsonrpc.Edit{Name: "resourcesListChanged", Value: yes},
-		jsonrpc.Edit{Name: "resourceSubscriptions", Value: append(list, ']')})
-	return jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: wanted})
+	edits := []jsonrpc.Edit{
+		{Name: "toolsListChanged", Value: yes},
+		{Name: "promptsListChanged", Value: yes},
+		{Name: "resourcesListChanged", Value: yes},
+		{Name: "resourceSubscriptions", Value: append(list, ']')},
+	}
+	if s.watch.tasks {
+		edits = append(edits, jsonrpc.Edit{Name: mcp.FilterTaskStatus, Value: yes})
+	}
+	return jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: jsonrpc.Object{}.Append(nil, edits...)})
 }
 
 // relisten opens a subscription with filter and lets it replace the one under
