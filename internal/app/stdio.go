@@ -24,7 +24,9 @@ func (a *App) ServeStdio(ctx context.Context, in io.Reader, out io.WriteCloser, 
 	sessions := legacy.NewServer(handler, a.sealer, legacy.ServerOptions{Endpoint: name, InputTimeout: cfg.Session.InputWait, Log: a.log})
 	defer sessions.Close()
 	conn := stdio.NewConn(in, out, stdio.Options{MaxMessageBytes: int(cfg.Limits.Body)})
-	err := legacy.Serve(ctx, conn, handler, sessions, legacy.ServeOptions{Limits: jsonrpc.Limits{MaxDepth: cfg.Limits.Depth}})
+	err := legacy.Serve(ctx, conn, handler, sessions, legacy.ServeOptions{
+		Limits: jsonrpc.Limits{MaxDepth: cfg.Limits.Depth}, Grace: cfg.Shutdown.DrainTimeout,
+	})
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -17,6 +18,10 @@ type ServeOptions struct {
 	// MaxCalls bounds the requests under way; 256 by default. Beyond it they
 	// are answered with CodeBusy.
 	MaxCalls int
+	// Grace is how long requests under way may still be answered after the
+	// client has closed its end, where it can go on reading: a pipe, not a
+	// socket. None by default.
+	Grace time.Duration
 }
 
 // Serve answers a client on one lasting connection, stdio, a WebSocket or an
@@ -36,7 +41,13 @@ func Serve(ctx context.Context, conn mcp.Conn, h mcp.Handler, sessions mcp.Sessi
 		slots: make(chan struct{}, o.MaxCalls),
 		calls: make(map[jsonrpc.ID]context.CancelFunc),
 	}
+	listening, deafen := context.WithCancel(ctx)
+	s.listening = listening
 	err := s.read(ctx)
+	deafen()
+	if errors.Is(err, io.EOF) && o.Grace > 0 {
+		s.finish(ctx, o.Grace)
+	}
 	cancel()
 	if s.session != nil {
 		s.session.End()
@@ -49,15 +60,29 @@ func Serve(ctx context.Context, conn mcp.Conn, h mcp.Handler, sessions mcp.Sessi
 	return err
 }
 
+// finish waits until every request under way is answered, at most for grace.
+func (s *serving) finish(ctx context.Context, grace time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	for range cap(s.slots) {
+		select {
+		case s.slots <- struct{}{}: // a place that nobody holds, or that has become free
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // serving is one connection being served.
 type serving struct {
-	conn     mcp.Conn
-	handler  mcp.Handler
-	sessions mcp.Sessions
-	o        ServeOptions
-	work     sync.WaitGroup
-	slots    chan struct{}
-	session  mcp.Session // set by the reader, once
+	listening context.Context // of subscriptions, which end before calls do
+	conn      mcp.Conn
+	handler   mcp.Handler
+	sessions  mcp.Sessions
+	o         ServeOptions
+	work      sync.WaitGroup
+	slots     chan struct{}
+	session   mcp.Session // set by the reader, once
 
 	mu    sync.Mutex // guards calls
 	calls map[jsonrpc.ID]context.CancelFunc
@@ -136,15 +161,19 @@ func (s *serving) open(ctx context.Context, msg jsonrpc.Message) jsonrpc.Message
 // receive handles what wants no answer.
 func (s *serving) receive(ctx context.Context, msg jsonrpc.Message) {
 	if msg.Method == "notifications/cancelled" {
-		s.mu.Lock()
-		cancel := s.calls[jsonrpc.ID(msg.Params.Get("requestId"))]
-		s.mu.Unlock()
-		if cancel != nil {
-			cancel()
-		}
+		s.cancel(jsonrpc.ID(msg.Params.Get("requestId")))
 	}
 	if s.session != nil {
 		s.session.Receive(ctx, msg)
+	}
+}
+
+func (s *serving) cancel(id jsonrpc.ID) {
+	s.mu.Lock()
+	cancel := s.calls[id]
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel()
 	}
 }
 
@@ -210,6 +239,10 @@ func (s *serving) modern(ctx context.Context, msg jsonrpc.Message) (answer jsonr
 			n = mcp.Tagged(n, msg.ID)
 		}
 		_ = s.Send(ctx, jsonrpc.Message{Method: n.Method, Params: n.Params}) // the reader notices when the client has gone
+	}
+	if listening {
+		stop := context.AfterFunc(s.listening, func() { s.cancel(msg.ID) })
+		defer stop()
 	}
 	result, err := s.handler.Handle(ctx, req)
 	if err != nil {

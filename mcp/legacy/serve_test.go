@@ -2,6 +2,7 @@ package legacy_test
 
 import (
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -363,4 +364,52 @@ func TestSessions(t *testing.T) {
 			}
 		})
 	})
+}
+
+// halfOpen is a connection whose client has closed its end and still reads.
+type halfOpen struct {
+	mcp.Conn
+	in chan []byte
+}
+
+func (h *halfOpen) Read(ctx context.Context) ([]byte, error) {
+	select {
+	case m, ok := <-h.in:
+		if !ok {
+			return nil, io.EOF
+		}
+		return m, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestRequestsAreAnsweredAfterTheClientHasClosedItsEnd(t *testing.T) {
+	started, release := make(chan bool, 1), make(chan bool)
+	h := answers(map[string]mcp.HandlerFunc{
+		"tools/call": func(context.Context, *mcp.Request) (mcp.Result, error) {
+			started <- true
+			<-release
+			return mcp.RawResult([]byte(`{"late":true}`)), nil
+		},
+	})
+	near, far := mcptest.Pipe()
+	conn := &halfOpen{Conn: far, in: make(chan []byte, 8)}
+	done := make(chan error, 1)
+	go func() {
+		done <- legacy.Serve(context.Background(), conn, h, nil, legacy.ServeOptions{Grace: time.Minute})
+	}()
+	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
+	conn.in <- []byte(`{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{},` + meta + `}}`)
+	conn.in <- []byte(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x",` + meta + `}}`)
+	<-started
+	close(conn.in)
+	close(release)
+	peer := mcptest.NewPeer(t, near)
+	if m := peer.Response("2"); !mcptest.Has(m, `"late":true`) {
+		t.Errorf("got %s", mcptest.Text(m))
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Serve = %v", err)
+	}
 }
