@@ -15,8 +15,14 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
-// promptly is how soon a server that hangs must be out with the defaults.
-const promptly = 5 * time.Second
+// promptly is how soon a server that hangs must be out with the defaults. The
+// race detector takes its time.
+func promptly() time.Duration {
+	if raceEnabled {
+		return 10 * time.Second
+	}
+	return 5 * time.Second
+}
 
 // eager checks often.
 func eager(s *config.Server) {
@@ -24,6 +30,7 @@ func eager(s *config.Server) {
 }
 
 func TestAProcessThatHangsIsReplacedInTime(t *testing.T) {
+	t.Parallel()
 	for _, traits := range []string{"legacy", "modern"} {
 		t.Run(traits, func(t *testing.T) {
 			t.Parallel()
@@ -32,7 +39,7 @@ func TestAProcessThatHangsIsReplacedInTime(t *testing.T) {
 			must(t, u, tool("echo", `{"text":"x"}`))
 			before := strconv.Itoa(kill(t, u, syscall.SIGSTOP))
 			stopped := time.Now()
-			untilWithin(t, promptly, "another process", func() bool {
+			untilWithin(t, promptly(), "another process", func() bool {
 				st := u.Status().Replicas[0]
 				return st.Links == 1 && st.Process == "running" && strconv.Itoa(st.PID) != before && st.PID != 0
 			})
@@ -48,6 +55,7 @@ func TestAProcessThatHangsIsReplacedInTime(t *testing.T) {
 }
 
 func TestAServerThatHangsIsRefusedInTimeAndComesBack(t *testing.T) {
+	t.Parallel()
 	for name, h := range map[string]http.Handler{
 		"stateless":     &modernSite{},
 		"with sessions": newSessionSite(404),
@@ -62,7 +70,7 @@ func TestAServerThatHangsIsRefusedInTimeAndComesBack(t *testing.T) {
 			s.become(hanging(free, h))
 			hung := time.Now()
 			during := start(t.Context(), u, tool("echo", `{"text":"patient"}`))
-			untilWithin(t, promptly, "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
+			untilWithin(t, promptly(), "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
 			t.Logf("out after %s", time.Since(hung))
 			began := time.Now()
 			e := fails(t, u, tool("echo", `{}`))
@@ -73,7 +81,7 @@ func TestAServerThatHangsIsRefusedInTimeAndComesBack(t *testing.T) {
 				t.Errorf("state %s because %q, want unavailable and the reason", st.State, st.Reason)
 			}
 			close(free)
-			untilWithin(t, promptly, "the server is back", func() bool { return u.Status().State == upstream.Ready })
+			untilWithin(t, promptly(), "the server is back", func() bool { return u.Status().State == upstream.Ready })
 			if got := must(t, u, tool("echo", `{"text":"again"}`)); got != "again" {
 				t.Errorf("got %q", got)
 			}
@@ -101,6 +109,7 @@ func TestACheckTakesNoLongerThanItsTimeout(t *testing.T) {
 }
 
 func TestAServerThatFlapsIsJudgedByChecksInARow(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		illAfter, wellAfter int
 		pattern             string // of the answers to checks, again and again
@@ -139,6 +148,7 @@ func TestAServerThatFlapsIsJudgedByChecksInARow(t *testing.T) {
 }
 
 func TestAProgramWithOneThreadThatIsBusyIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	u := newHouse(t).open(then(program("legacy", "single"), eager))
 	run(t, u)
 	before := must(t, u, tool("pid", `{}`))
@@ -160,6 +170,7 @@ func TestAProgramWithOneThreadThatIsBusyIsLeftAlone(t *testing.T) {
 }
 
 func TestAProcessThatHangsWithCallsUnderWayIsRefusedAndThenReplaced(t *testing.T) {
+	t.Parallel()
 	u := newHouse(t).open(then(program("legacy"), eager, func(s *config.Server) { s.Timeout = 3 * time.Second }))
 	run(t, u)
 	for range 20 { // all of them quick: that it then takes its time is not like it
@@ -214,7 +225,7 @@ func TestAServerThatWasDownIsThereAsSoonAsItIsChecked(t *testing.T) {
 	until(t, "the server is out", func() bool { return u.Status().State == upstream.Unavailable })
 	s.become(&modernSite{})
 	// Its breaker would keep it out for a minute.
-	untilWithin(t, promptly, "the server is back", func() bool { return u.Status().State == upstream.Ready })
+	untilWithin(t, promptly(), "the server is back", func() bool { return u.Status().State == upstream.Ready })
 	if got := must(t, u, tool("echo", `{"text":"x"}`)); got != "x" {
 		t.Errorf("got %q", got)
 	}
@@ -233,5 +244,19 @@ func TestWithoutChecksNothingStaysIll(t *testing.T) {
 	defer cancel()
 	if _, err := u.Handle(ctx, tool("echo", `{"text":"x"}`)); err != nil {
 		t.Errorf("nobody checks any more, and the server is refused for ever: %v", err)
+	}
+}
+
+func TestACheckThatWaitsForAConnectionOfOursProvesNothing(t *testing.T) {
+	s := newSite(t, &modernSite{})
+	h := newHouse(t)
+	u := h.open(then(at(s), eager, func(c *config.Server) { c.MaxConnections = 1 }))
+	run(t, u)
+	must(t, u, tool("echo", `{}`))
+	if got := must(t, u, tool("slow", `{"ms":1000,"text":"done"}`)); got != "done" {
+		t.Errorf("got %q", got)
+	}
+	if st := u.Status(); !st.Replicas[0].Healthy || strings.Contains(h.log.String(), "turned away") {
+		t.Errorf("the server is ill because %q, want it well: only its connection was in use", st.Reason)
 	}
 }

@@ -49,6 +49,7 @@ func TestAProgramOnDemandIsNotStartedBeforeItIsCalled(t *testing.T) {
 }
 
 func TestAProgramThatKeepsEndingIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	u := newHouse(t).open(then(program("broken"), eager, func(s *config.Server) {
 		s.Restart.CrashCount, s.Restart.MinBackoff, s.Restart.MaxBackoff = 3, time.Millisecond, time.Minute
 		s.Breaker.Failures = 0
@@ -169,6 +170,7 @@ func TestARestartLosesNoCall(t *testing.T) {
 }
 
 func TestAChangedProgramIsTakenUp(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "server.py")
 	if err := os.WriteFile(file, []byte("1"), 0o600); err != nil {
 		t.Fatal(err)
@@ -192,6 +194,7 @@ func TestAChangedProgramIsTakenUp(t *testing.T) {
 }
 
 func TestARestartDuringAnOpeningTakesUpTheNewProgram(t *testing.T) {
+	t.Parallel()
 	u := newHouse(t).open(program("legacy", "late=300ms"))
 	first := start(t.Context(), u, tool("pid", `{}`))
 	until(t, "the start", func() bool { return u.Status().Replicas[0].PID != 0 })
