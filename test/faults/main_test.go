@@ -1,0 +1,124 @@
+//go:build linux
+
+package faults
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// isLong is whether the run may take ten minutes.
+var isLong = os.Getenv("DRAGOMAN_FAULTS") == "long"
+
+// TestMain makes the test binary also the processes that stand before the
+// test's servers: they can be killed and stopped like any other.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 3 && os.Args[1] == "relay" {
+		if err := relay(os.Args[2], os.Args[3], os.Args[4:]); err != nil {
+			fmt.Fprintln(os.Stderr, "relay:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if built.dir != "" {
+			_ = os.RemoveAll(built.dir)
+		}
+		os.Exit(code)
+	}))
+}
+
+// built is the program, made when the first test wants it.
+var built struct {
+	once sync.Once
+	dir  string
+	path string
+	err  error
+}
+
+// program builds cmd/dragoman. DRAGOMAN_FAULTS_BINARY names one that is there,
+// DRAGOMAN_FAULTS_RACE=1 has it built with the race detector.
+func program(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		if path := os.Getenv("DRAGOMAN_FAULTS_BINARY"); path != "" {
+			built.path, built.err = filepath.Abs(path)
+			return
+		}
+		if built.dir, built.err = os.MkdirTemp("", "dragoman-faults"); built.err != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		built.path = filepath.Join(built.dir, "dragoman")
+		argv := []string{"build", "-o", built.path}
+		if os.Getenv("DRAGOMAN_FAULTS_RACE") == "1" {
+			argv = append(argv, "-race")
+		}
+		cmd := exec.CommandContext(ctx, "go", append(argv, "github.com/dragoman-mcp/dragoman/cmd/dragoman")...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("build the gateway: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+// poll waits until done says so, or fails the test with what was waited for.
+func poll(t testing.TB, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	if !await(limit, done) {
+		t.Fatalf("not within %s: %s", limit, what)
+	}
+}
+
+// await reports whether done said so within limit.
+func await(limit time.Duration, done func() bool) bool {
+	if done() {
+		return true
+	}
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if done() {
+				return true
+			}
+		case <-deadline.C:
+			return done()
+		}
+	}
+}
+
+// pause lets time pass while others work; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// either is the first for a long run and the second for a short one.
+func either[T any](long, short T) T {
+	if isLong {
+		return long
+	}
+	return short
+}
