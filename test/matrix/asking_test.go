@@ -32,6 +32,14 @@ func (s *script) sampleQuestion() question {
 	}}
 }
 
+// toolSampleQuestion lets the model call tools, which 2025-11-25 begins with.
+func (s *script) toolSampleQuestion() question {
+	q := s.sampleQuestion()
+	q.params["tools"] = list{obj{"name": "add", "inputSchema": obj{"type": "object", "x-acme": grease()}, "x-acme": bigNumber}}
+	q.params["toolChoice"] = obj{"mode": "auto"}
+	return q
+}
+
 func rootsQuestion() question { return question{"roots/list", obj{"x-acme": grease()}} }
 
 // lacks says which capability of the client a question needs and is not there.
@@ -52,6 +60,9 @@ func lacks(caps obj, q question) string {
 		if objectAt(caps, "sampling") == nil {
 			return "sampling"
 		}
+		if q.params["tools"] != nil && at(caps, "sampling", "tools") == nil {
+			return "sampling.tools"
+		}
 	case "roots/list":
 		if objectAt(caps, "roots") == nil {
 			return "roots"
@@ -66,7 +77,7 @@ func (s *script) question(c *invocation, name string) (obj, *failure) {
 	careless := at(c.params, "arguments", "careless") == true
 	rounds := map[string][][]question{
 		"ask_form": {{s.formQuestion()}}, "ask_url": {{s.urlQuestion(k)}}, "sample": {{s.sampleQuestion()}},
-		"roots": {{rootsQuestion()}}, "both": {{s.sampleQuestion(), rootsQuestion()}},
+		"sample_tools": {{s.toolSampleQuestion()}}, "roots": {{rootsQuestion()}}, "both": {{s.sampleQuestion(), rootsQuestion()}},
 		"multi": {{rootsQuestion()}, {s.sampleQuestion()}},
 	}[name]
 	switch {
@@ -104,7 +115,7 @@ func (s *script) incapable(missing string) (obj, *failure) {
 	}
 	needed := map[string]obj{
 		"elicitation.url": {"elicitation": obj{"url": obj{}}}, "elicitation.form": {"elicitation": obj{"form": obj{}}},
-		"sampling": {"sampling": obj{}}, "roots": {"roots": obj{}},
+		"sampling": {"sampling": obj{}}, "sampling.tools": {"sampling": obj{"tools": obj{}}}, "roots": {"roots": obj{}},
 	}[missing]
 	return nil, &failure{Code: -32021, Message: "Missing required client capability", Data: obj{"requiredCapabilities": needed}}
 }

@@ -90,7 +90,18 @@ func form(t *testing.T, p *pair) bool {
 	if p.s.rev < rev2506 {
 		return p.absent(t, "ask_form")
 	}
-	return p.asks(t, "ask_form", newScript(p.s.name, p.s.rev).formQuestion())
+	q := newScript(p.s.name, p.s.rev).formQuestion()
+	if !p.asks(t, "ask_form", q) {
+		return false
+	}
+	declined := obj{"action": "decline", "x-acme": grease()}
+	defer p.c.answering(func(question) (obj, *failure) { return declined, nil })()
+	got, err := decode([]byte(p.c.tool(t, "ask_form", obj{"key": p.key()})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "what the server hears when the user declines", got, list{declined})
+	return true
 }
 
 func openURL(t *testing.T, p *pair) bool {
@@ -125,6 +136,30 @@ func urlFirst(t *testing.T, p *pair) bool {
 
 func sampling(t *testing.T, p *pair) bool {
 	return p.asks(t, "sample", newScript(p.s.name, p.s.rev).sampleQuestion())
+}
+
+func toolSampling(t *testing.T, p *pair) bool {
+	if p.s.rev < rev2511 {
+		return p.absent(t, "sample_tools")
+	}
+	return p.asks(t, "sample_tools", newScript(p.s.name, p.s.rev).toolSampleQuestion())
+}
+
+// refusal lets the client refuse to sample.
+func refusal(t *testing.T, p *pair) bool {
+	if p.c.modern() {
+		return false // inputResponses has no form for errors
+	}
+	defer p.c.answering(func(question) (obj, *failure) { return nil, fail(-1, "User rejected the sampling request") })()
+	out := p.c.must(t, "tools/call", obj{"name": "sample", "arguments": obj{"key": p.key()}})
+	text := textAt(out.result, "content", 0, "text")
+	if out.err != nil {
+		text = out.err.Message
+	}
+	if out.err == nil && out.result["isError"] != true || !strings.Contains(text, "User rejected") {
+		t.Errorf("sample gives %s %s, want a failure that says why", out.err, encode(out.result))
+	}
+	return true
 }
 
 func roots(t *testing.T, p *pair) bool { return p.asks(t, "roots", rootsQuestion()) }

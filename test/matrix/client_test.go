@@ -37,6 +37,8 @@ type client struct {
 	cancel    context.CancelFunc
 	ctx       context.Context
 	about     obj // what the server said of itself
+	// answers is what the user and the model answer; answerTo by default.
+	answers func(question) (obj, *failure)
 }
 
 // note is a notification that belongs to no call.
@@ -90,7 +92,29 @@ func capsOf(rev string) obj {
 func newClient(rev, transport string) *client {
 	c := &client{rev: rev, transport: transport, caps: capsOf(rev), calls: map[string]*pending{}, cancelled: map[string]bool{}, news: make(chan note, 1000)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.answers = func(q question) (obj, *failure) { return answerTo(q), nil }
 	return c
+}
+
+// answer answers a question now.
+func (c *client) answer(q question) (obj, *failure) {
+	c.mu.Lock()
+	answers := c.answers
+	c.mu.Unlock()
+	return answers(q)
+}
+
+// answering lets the client answer otherwise until the returned function is called.
+func (c *client) answering(answers func(question) (obj, *failure)) (restore func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.answers
+	c.answers = answers
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.answers = was
+	}
 }
 
 func (c *client) modern() bool { return c.rev == revModern }
@@ -215,7 +239,11 @@ func (c *client) again(out *outcome, p *pending, params obj) (obj, error) {
 		}
 		c.checkQuestion(q)
 		out.asked = append(out.asked, objectAt(r))
-		answers[k] = answerTo(q)
+		answer, err := c.answer(q)
+		if err != nil {
+			return nil, fmt.Errorf("a client of %s cannot answer with an error", c.rev)
+		}
+		answers[k] = answer
 	}
 	params = with(params, obj{"inputResponses": answers})
 	delete(params, "requestState")
@@ -380,7 +408,8 @@ func (c *client) takeRequest(msg obj, via *pending) {
 		p.asked = append(p.asked, msg)
 		p.mu.Unlock()
 	}
-	c.reply(response(id, answerTo(q), nil))
+	answer, err := c.answer(q)
+	c.reply(response(id, answer, err))
 }
 
 // concerned are the calls that something may belong to.

@@ -38,6 +38,8 @@ func features() []feature {
 	return []feature{
 		{"lists", "tools, prompts, resources and templates in pages on both sides, with members that nobody knows", "", lists},
 		{"call", "a tool call: arguments, results, large numbers, odd text, trace context", "", call},
+		{"large", "a call with arguments and a result of 300 kB", "", large},
+		{"parallel", "many calls at once, each with its own answer", "", parallel},
 		{"progress", "progress with the caller's own token, in order", "", progress},
 		{"cancel", "cancellation, which reaches the server as its revision and transport demand", "", cancellation},
 		{"logging", "log messages from the level on that the client asked for, and no others", "", logging},
@@ -45,6 +47,8 @@ func features() []feature {
 		{"url", "elicitation of a URL in mid-call", "URLs begin with 2025-11-25 on both sides; the tool fails and says so", openURL},
 		{"url first", "a tool that wants a URL opened before it is called (error -32042 of 2025-11-25)", "as for url", urlFirst},
 		{"sampling", "sampling in mid-call", "", sampling},
+		{"sampling with tools", "sampling in which the model may call tools", "begins with 2025-11-25 on both sides; the tool fails and says so", toolSampling},
+		{"refusal", "a client that answers a question with an error: the call ends and says why", "questions of 2026-07-28 cannot be answered with errors", refusal},
 		{"roots", "the client's roots in mid-call", "", roots},
 		{"rounds", "several questions, one after the other, in one call", "with a server from 2025-06-18 on the first question is a form", rounds},
 		{"at once", "several questions at the same time in one call", "", atOnce},
@@ -193,6 +197,40 @@ func call(t *testing.T, p *pair) bool {
 		}
 	}
 	same(t, "instructions", p.c.about["instructions"], "Be nice to "+p.s.name+".")
+	return true
+}
+
+func large(t *testing.T, p *pair) bool {
+	text := strings.Repeat("0123456789 "+oddText, 10_000)
+	seen, err := decodeObject([]byte(p.c.tool(t, "echo", obj{"text": text})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := textAt(seen, "arguments", "text"); got != text {
+		t.Errorf("%d bytes have come back as %d others", len(text), len(got))
+	}
+	return true
+}
+
+func parallel(t *testing.T, p *pair) bool {
+	const calls = 16
+	wrong := make(chan string, calls)
+	for i := range calls {
+		go func() {
+			out, err := p.c.do(t.Context(), "tools/call", obj{"name": "echo", "arguments": obj{"n": i}})
+			text := textAt(out.result, "content", 0, "text")
+			if err != nil || !strings.Contains(text, fmt.Sprintf(`"n":%d}`, i)) {
+				wrong <- fmt.Sprintf("call %d: %v %s %s", i, err, out.err, text)
+				return
+			}
+			wrong <- ""
+		}()
+	}
+	for range calls {
+		if w := <-wrong; w != "" {
+			t.Error(w)
+		}
+	}
 	return true
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -46,13 +48,15 @@ func newHouse(t *testing.T) *house {
 // eventStream writes server-sent events, with what few servers send and all
 // may: comments, events of other types, data in several lines, any line end.
 type eventStream struct {
-	w     http.ResponseWriter
 	mu    sync.Mutex
+	w     http.ResponseWriter
 	begun bool
-	over  bool
-	ids   string // prefix of event ids; empty for none
-	n     int
+	over  bool // nothing is written any more, or until somebody comes back
 	eol   string
+	ids   string // prefix of event ids; empty for none
+	kept  []string
+	cut   int // so many events are sent before the connection is closed; 0 for all
+	away  chan struct{}
 }
 
 func newEventStream(w http.ResponseWriter, s *script, ids string) *eventStream {
@@ -60,7 +64,7 @@ func newEventStream(w http.ResponseWriter, s *script, ids string) *eventStream {
 	if eol == "" {
 		eol = "\n"
 	}
-	return &eventStream{w: w, eol: eol, ids: ids}
+	return &eventStream{w: w, eol: eol, ids: ids, away: make(chan struct{})}
 }
 
 func (e *eventStream) begin() {
@@ -70,12 +74,16 @@ func (e *eventStream) begin() {
 	e.begun = true
 	e.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	e.w.WriteHeader(http.StatusOK)
-	fmt.Fprintf(e.w, ": hello%[1]s%[1]sevent: acme%[1]sdata: this is no message%[1]s%[1]s", e.eol)
+	e.write(fmt.Sprintf(": hello%[1]s%[1]sevent: acme%[1]sdata: this is no message%[1]s%[1]s", e.eol))
 	if e.ids != "" {
-		fmt.Fprintf(e.w, "id: %s-0%s", e.ids, e.eol)
-		fmt.Fprintf(e.w, "retry: 50%[1]sdata:%[1]s%[1]s", e.eol)
+		e.write(fmt.Sprintf("id: %[2]s-0%[1]sretry: 20%[1]sdata:%[1]s%[1]s", e.eol, e.ids))
 	}
-	_ = http.NewResponseController(e.w).Flush() // a client that has gone is noticed by the handler
+}
+
+// write sends text; a client that has gone is noticed by the handler.
+func (e *eventStream) write(text string) {
+	_, _ = io.WriteString(e.w, text)
+	_ = http.NewResponseController(e.w).Flush()
 }
 
 func (e *eventStream) open() {
@@ -88,25 +96,39 @@ func (e *eventStream) open() {
 func (e *eventStream) send(event string, data []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	var b strings.Builder
+	if event != "" {
+		fmt.Fprintf(&b, "event: %s%s", event, e.eol)
+	}
+	if e.ids != "" {
+		fmt.Fprintf(&b, "id: %s-%d%s", e.ids, len(e.kept)+1, e.eol)
+	}
+	if event == "endpoint" {
+		fmt.Fprintf(&b, "data: %s%[2]s%[2]s", data, e.eol)
+	} else { // between the tokens of JSON a line may end
+		fmt.Fprintf(&b, "data:%[1]s%[3]sdata: %[2]s%[3]s%[3]s", data[:1], data[1:], e.eol)
+	}
+	e.kept = append(e.kept, b.String())
 	if e.over {
 		return
 	}
 	e.begin()
-	e.n++
-	if event != "" {
-		fmt.Fprintf(e.w, "event: %s%s", event, e.eol)
+	e.write(b.String())
+	if len(e.kept) == e.cut {
+		e.over = true
+		close(e.away)
 	}
-	if e.ids != "" {
-		fmt.Fprintf(e.w, "id: %s-%d%s", e.ids, e.n, e.eol)
+}
+
+// resume goes on after the n-th event on another connection.
+func (e *eventStream) resume(w http.ResponseWriter, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.w, e.begun, e.over = w, false, false
+	e.begin()
+	for _, text := range e.kept[min(n, len(e.kept)):] {
+		e.write(text)
 	}
-	// Between the tokens of JSON a line may end.
-	first, rest := data[:1], data[1:]
-	if event == "endpoint" {
-		fmt.Fprintf(e.w, "data: %s%[2]s%[2]s", data, e.eol)
-	} else {
-		fmt.Fprintf(e.w, "data:%[1]s%[3]sdata: %[2]s%[3]s%[3]s", first, rest, e.eol)
-	}
-	_ = http.NewResponseController(e.w).Flush() // as above
 }
 
 // end forbids further writing: the handler returns.

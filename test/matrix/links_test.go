@@ -337,7 +337,11 @@ func (w *web) call(ctx context.Context, msg any, p *pending) error {
 		}
 		return err
 	case strings.HasPrefix(kind, "text/event-stream"):
-		err := readEvents(resp.Body, func(e event) { w.take(e, p) })
+		err := readEvents(resp.Body, func(e event) {
+			if ctx.Err() == nil { // the connection may outlive its end by a moment
+				w.take(e, p)
+			}
+		})
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -16,6 +17,7 @@ type oldHTTP struct {
 	mu sync.Mutex // guards sessions
 
 	sessions map[string]*httpSession
+	replies  map[string]*reply // under way, by the prefix of their event ids
 }
 
 // httpSession is a session with what waits for its standalone stream.
@@ -27,7 +29,8 @@ type httpSession struct {
 
 // serveOldHTTP serves s at its name.
 func (h *house) serveOldHTTP(s *script) {
-	o := &oldHTTP{s: s, sessions: map[string]*httpSession{}}
+	s.newsOnCalls = s.rev == rev2503
+	o := &oldHTTP{s: s, sessions: map[string]*httpSession{}, replies: map[string]*reply{}}
 	h.mux.HandleFunc("/"+s.name, o.serve)
 	context.AfterFunc(h.ctx, func() {
 		o.mu.Lock()
@@ -130,14 +133,49 @@ func (o *oldHTTP) post(w http.ResponseWriter, r *http.Request) {
 		ids = rand.Text()
 	}
 	answer := newReply(w, o.s, ids)
-	answer.stream = o.s.rev == rev2511
+	if o.s.rev == rev2511 {
+		answer.stream = true
+		if at(msg, "params", "name") == "progress" {
+			answer.cut = 2 // as this revision lets a server do, for a client that comes back
+		}
+		o.mu.Lock()
+		o.replies[ids] = answer
+		o.mu.Unlock()
+	}
 	sess.receive(msg, answer.put, answer.finish)
-	// A client that goes away has cancelled nothing (basic/transports).
+	o.hold(r, answer)
+}
+
+// hold keeps the connection until the answer is complete. A client that goes
+// away has cancelled nothing (basic/transports).
+func (o *oldHTTP) hold(r *http.Request, answer *reply) {
 	select {
 	case <-answer.done:
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.replies, answer.ids)
+	case <-answer.away:
+		answer.away = nil
+		return
 	case <-r.Context().Done():
 	}
 	answer.end()
+}
+
+// resume gives the rest of an answer.
+func (o *oldHTTP) resume(w http.ResponseWriter, r *http.Request, last string) {
+	ids, number, _ := strings.Cut(last, "-")
+	n, err := strconv.Atoi(number)
+	o.mu.Lock()
+	answer := o.replies[ids]
+	o.mu.Unlock()
+	if err != nil || answer == nil {
+		o.s.fault("Last-Event-ID %q is of no stream", last)
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	answer.resume(w, n)
+	o.hold(r, answer)
 }
 
 func (o *oldHTTP) open() *httpSession {
@@ -157,6 +195,10 @@ func (o *oldHTTP) open() *httpSession {
 func (o *oldHTTP) get(w http.ResponseWriter, r *http.Request) {
 	sess := o.find(w, r)
 	if sess == nil {
+		return
+	}
+	if last := r.Header.Get("Last-Event-Id"); last != "" {
+		o.resume(w, r, last)
 		return
 	}
 	events := newEventStream(w, o.s, "")

@@ -14,6 +14,9 @@ import (
 // offers and what its tools do. It writes down what the gateway does wrong.
 type script struct {
 	name, rev string
+	// newsOnCalls says that changed lists are announced on the stream of the call
+	// that has changed them, and to nobody else.
+	newsOnCalls bool
 
 	mu       sync.Mutex // guards what follows
 	extra    map[string]bool

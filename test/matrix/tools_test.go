@@ -22,7 +22,7 @@ func toolNames(rev string) []string {
 		names = append(names, "ask_form")
 	}
 	if rev >= rev2511 {
-		names = append(names, "ask_url", "ask_url_first")
+		names = append(names, "ask_url", "ask_url_first", "sample_tools")
 	}
 	slices.Sort(names)
 	return names
@@ -105,7 +105,7 @@ func (s *script) callTool(c *invocation) (obj, *failure) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return said(strings.Join(s.faults, "\n")), nil
-	case "ask_form", "ask_url", "ask_url_first", "sample", "roots", "multi", "both":
+	case "ask_form", "ask_url", "ask_url_first", "sample", "sample_tools", "roots", "multi", "both":
 		return s.question(c, name)
 	}
 	return said("done"), nil
@@ -181,7 +181,12 @@ func (s *script) alter(c *invocation, name string) (obj, *failure) {
 		s.mu.Lock()
 		s.extra[what] = at(c.params, "arguments", "on") == true
 		s.mu.Unlock()
-		s.announce("notifications/"+what+"/list_changed", obj{"_meta": obj{"acme/note": bigNumber}}, func(l *listener) bool { return l.lists[what] })
+		news, params := "notifications/"+what+"/list_changed", obj{"_meta": obj{"acme/note": bigNumber}}
+		if s.newsOnCalls {
+			c.notify(news, params)
+			break
+		}
+		s.announce(news, params, func(l *listener) bool { return l.lists[what] })
 	case "touch":
 		uri := textAt(c.params, "arguments", "uri")
 		s.announce("notifications/resources/updated", obj{"uri": uri, "x-acme": grease()}, func(l *listener) bool { return l.uris[uri] })
