@@ -255,13 +255,13 @@ func TestHandleTellsWhatWentWrong(t *testing.T) {
 		{"404 without error", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { http.Error(w, "nope", 404) }, mcp.CodeUnavailable, 404},
 		{"401", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "nope", 401)
+			http.Error(w, "nope", http.StatusUnauthorized)
 		}, mcp.CodeUnavailable, 401},
 		{"302", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) {
-			http.Redirect(w, &http.Request{Method: "POST"}, "http://127.0.0.1:1/", 302)
+			http.Redirect(w, &http.Request{Method: "POST"}, "http://127.0.0.1:1/", http.StatusFound)
 		}, mcp.CodeUnavailable, 302},
-		{"502", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { http.Error(w, "<html>", 502) }, mcp.CodeCallLost, 502},
-		{"503", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { http.Error(w, "<html>", 503) }, mcp.CodeUnavailable, 503},
+		{"502", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { http.Error(w, "<html>", http.StatusBadGateway) }, mcp.CodeCallLost, 502},
+		{"503", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { http.Error(w, "<html>", http.StatusServiceUnavailable) }, mcp.CodeUnavailable, 503},
 		{"202 to a request", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { w.WriteHeader(202) }, mcp.CodeCallLost, 202},
 		{"another media type", func(w http.ResponseWriter, _ *http.Request, m jsonrpc.Message) {
 			w.Header().Set("Content-Type", "text/plain")
@@ -325,7 +325,7 @@ func TestHandleTellsWhatWentWrong(t *testing.T) {
 func TestStatusErrorHoldsWhatEraDetectionNeeds(t *testing.T) {
 	p := newRemote(t, func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) {
 		w.Header().Set("X-Test", "1")
-		http.Error(w, "\xffno "+strings.Repeat("x", 100<<10), 405)
+		http.Error(w, "\xffno "+strings.Repeat("x", 100<<10), http.StatusMethodNotAllowed)
 	})
 	_, err := p.client().Handle(t.Context(), asked("server/discover", `{}`))
 	var status *streamhttp.StatusError

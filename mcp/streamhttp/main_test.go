@@ -282,9 +282,8 @@ var echo = mcp.HandlerFunc(func(_ context.Context, req *mcp.Request) (mcp.Result
 type sessions struct {
 	handle func(ctx context.Context, s *session, msg jsonrpc.Message, out mcp.Stream) jsonrpc.Message
 
-	mu       sync.Mutex
-	live     map[string]*session
-	revision mcp.Revision // of sessions whose client proposes none that there is
+	mu   sync.Mutex
+	live map[string]*session
 }
 
 type session struct {

@@ -40,7 +40,6 @@ type journal struct {
 	mu     sync.Mutex // guards what follows
 	recent []string   // the last lines
 	total  map[string]int
-	grew   chan struct{} // closed when a line has come
 }
 
 // keptLines is how many lines of the log a failing test shows at most.

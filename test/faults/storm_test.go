@@ -84,12 +84,11 @@ servers:
 // trouble is something that befalls a server for a while.
 type trouble struct {
 	name  string
-	peers []string                    // whom it befalls in a long run; the first in a short one
-	begin func(p *peer) (end func())  //
-	out   bool                        // the server counts as out meanwhile, and says why
-	hung  bool                        // … since it hangs: within the time for that, and then calls are refused at once
-	lists bool                        // its lists cannot be had
-	after func(t *testing.T, p *peer) // what must be so afterwards; may be nil
+	peers []string                   // whom it befalls in a long run; the first in a short one
+	begin func(p *peer) (end func()) //
+	out   bool                       // the server counts as out meanwhile, and says why
+	hung  bool                       // … since it hangs: within the time for that, and then calls are refused at once
+	lists bool                       // its lists cannot be had
 }
 
 // wrongly lets a peer's answers have a fault.

@@ -56,7 +56,7 @@ func subscription(t *testing.T, p *pair) bool {
 	doc, sub := p.s.uri("doc"), ""
 	var call *pending
 	if p.c.modern() {
-		honoured := obj{}
+		var honoured obj
 		call, honoured = p.listen(t, obj{"resourceSubscriptions": list{doc}, "x-acme": grease()})
 		sub = key(call.id)
 		same(t, "resources that are honoured", honoured["resourceSubscriptions"], list{doc})

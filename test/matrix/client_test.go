@@ -58,7 +58,6 @@ type pending struct {
 	mu       sync.Mutex // guards what follows
 	heard    []obj      // notifications
 	asked    []obj      // requests of the server
-	rounds   int        // how often the server wanted input
 	begun    bool
 	answered bool
 	status   int

@@ -120,11 +120,18 @@ func (e *eventStream) send(event string, data []byte) {
 	}
 }
 
+// left is closed when the connection is to be closed in mid-stream.
+func (e *eventStream) left() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.away
+}
+
 // resume goes on after the n-th event on another connection.
 func (e *eventStream) resume(w http.ResponseWriter, n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.w, e.begun, e.over = w, false, false
+	e.w, e.begun, e.over, e.away = w, false, false, make(chan struct{})
 	e.begin()
 	for _, text := range e.kept[min(n, len(e.kept)):] {
 		e.write(text)

@@ -154,8 +154,7 @@ func (o *oldHTTP) hold(r *http.Request, answer *reply) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		delete(o.replies, answer.ids)
-	case <-answer.away:
-		answer.away = nil
+	case <-answer.left():
 		return
 	case <-r.Context().Done():
 	}
