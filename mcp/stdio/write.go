@@ -107,17 +107,15 @@ type attempt struct {
 func (a *attempt) put(ctx context.Context, w writeDeadliner, part []byte) error {
 	for len(part) > 0 {
 		if err := w.SetWriteDeadline(time.Now().Add(writeSlice)); err != nil {
-			return fmt.Errorf("write message: %w", err)
+			return a.failed(err)
 		}
 		n, err := w.Write(part)
 		part = part[n:]
 		a.touched = a.touched || n > 0
 		switch {
 		case err == nil:
-		case !errors.Is(err, os.ErrDeadlineExceeded) && !a.touched:
-			return fmt.Errorf("write message: %w: %w", mcp.ErrNotSent, err)
 		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("write message: %w", err)
+			return a.failed(err)
 		case !a.touched && ctx.Err() != nil:
 			return ctx.Err()
 		case time.Since(a.began) >= a.limit:
@@ -125,6 +123,14 @@ func (a *attempt) put(ctx context.Context, w writeDeadliner, part []byte) error 
 		}
 	}
 	return nil
+}
+
+// failed is the error of an attempt that nobody has interrupted.
+func (a *attempt) failed(err error) error {
+	if !a.touched {
+		return fmt.Errorf("write message: %w: %w", mcp.ErrNotSent, err)
+	}
+	return fmt.Errorf("write message: %w", err)
 }
 
 // pumpSink writes in a goroutine of its own, which may be stuck for as long as
