@@ -223,8 +223,8 @@ func TestTheBreakerTurnsCallsAwayWithTheReason(t *testing.T) {
 		done := start(ctx, u, tool("x", `{}`))
 		receive(t, "the call", h.arrived)
 		leave()
-		if got := receive(t, "its end", done); !errors.Is(got.err, context.Canceled) {
-			t.Errorf("got %v", got.err)
+		if got := receive(t, "its end", done); !errors.Is(got.err, context.Canceled) || u.Status().Failures != 0 {
+			t.Errorf("got %v with %d failures, want what the caller did and none", got.err, u.Status().Failures)
 		}
 		s := newSite(t, &modernSite{})
 		web := newHouse(t).open(then(at(s), func(c *config.Server) { c.Breaker.Failures = 1 }))

@@ -61,12 +61,13 @@ func play(role string, args []string) int {
 //	broken                 ends at once
 //	until=FILE             ends at once as long as the file exists
 //	ledger=FILE            appends a line for each call that it runs
-//	hush                   does not react to cancellation
+//	deaf                   does not answer ping
 type server struct {
 	traits map[string]string
 	calls  atomic.Int64
 	seen   sync.Map     // texts that echo was called with
 	twice  atomic.Int64 // times that one of them came again
+	pings  atomic.Int64
 
 	mu        sync.Mutex // guards what follows, and what is written
 	out       io.Writer
@@ -160,7 +161,10 @@ func (s *server) take(m message) {
 	case m.Method == "initialize" && !s.has("modern"):
 		s.initialize(m)
 	case m.Method == "ping" && !s.has("modern"):
-		s.result(m.ID, `{}`)
+		s.pings.Add(1)
+		if !s.has("deaf") {
+			s.result(m.ID, `{}`)
+		}
 	case m.Method == "tools/list":
 		s.result(m.ID, `{"tools":[{"name":"echo","inputSchema":{"type":"object"}}]}`)
 	case m.Method == "resources/subscribe", m.Method == "resources/unsubscribe":
@@ -222,6 +226,8 @@ func (s *server) call(m message) {
 		s.say(m.ID, fmt.Sprint(os.Getpid()))
 	case "calls":
 		s.say(m.ID, fmt.Sprint(s.calls.Load()))
+	case "pings":
+		s.say(m.ID, fmt.Sprint(s.pings.Load()))
 	case "twice":
 		s.say(m.ID, fmt.Sprint(s.twice.Load()))
 	case "cancelled":

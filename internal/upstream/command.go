@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,9 +158,11 @@ func (r *run) halt(ctx context.Context) error {
 	return r.child.Stop(ctx)
 }
 
-// explain adds how the process ended, if it did.
+// explain adds how the process ended, if it did. Whoever has answered, or has
+// been silent until nobody waited any more, is alive.
 func (r *run) explain(err error) error {
-	if r.process == nil || !errors.Is(err, io.EOF) && !errors.Is(err, mcp.ErrNotSent) {
+	var misfit *misfitError
+	if r.process == nil || errors.Is(err, errRefused) || errors.As(err, &misfit) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	r.awaitEnd()

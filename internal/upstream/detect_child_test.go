@@ -26,20 +26,20 @@ func TestWhatAProgramSpeaksIsFoundOut(t *testing.T) {
 		"one that does not know the question is older":                  {traits: []string{"legacy"}, protocol: "auto", want: "2025-11-25", shakes: true, starts: 1},
 		"one that stays silent is older":                                {traits: []string{"silent"}, protocol: "auto", want: "2025-11-25", shakes: true, starts: 1},
 		"one that ends at the question is started anew without it":      {traits: []string{"exits"}, protocol: "auto", want: "2025-11-25", shakes: true, starts: 2},
-		"one that only starts slowly is not taken as older":             {traits: []string{"modern", "late=700ms"}, protocol: "auto", want: "2026-07-28", starts: 2},
+		"one that only starts slowly is not taken as older":             {traits: []string{"modern", "late=3s"}, protocol: "auto", want: "2026-07-28", starts: 2},
 		"a server may agree on an older revision":                       {traits: []string{"legacy", "revision=2024-11-05"}, protocol: "auto", want: "2024-11-05", shakes: true, starts: 1},
 		"a demand for sessions asks no question":                        {traits: []string{"exits"}, protocol: "legacy", want: "2025-11-25", shakes: true, starts: 1},
 		"a demand for sessions goes before what a server also speaks":   {traits: []string{"dual"}, protocol: "legacy", want: "2025-11-25", shakes: true, starts: 1},
 		"a revision that is demanded is asked for":                      {traits: []string{"dual"}, protocol: "2025-03-26", want: "2025-03-26", shakes: true, starts: 1},
 		"a revision that is demanded and not spoken is an error":        {traits: []string{"legacy", "revision=2024-11-05"}, protocol: "2025-06-18", says: "it does not speak 2025-06-18"},
-		"the stateless era that is demanded is waited for":              {traits: []string{"modern", "late=700ms"}, protocol: "2026-07-28", want: "2026-07-28", starts: 1},
+		"the stateless era that is demanded is waited for":              {traits: []string{"modern", "late=3s"}, protocol: "2026-07-28", want: "2026-07-28", starts: 1},
 		"the stateless era that is demanded and not spoken is an error": {traits: []string{"legacy"}, protocol: "modern", says: "it does not speak 2026-07-28"},
 		"one that ends at once is no answer to any question":            {traits: []string{"broken"}, protocol: "auto", says: "its program ended"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u := newHouse(t).open(then(program(c.traits...), protocol(c.protocol)))
-			u.SetProbeWait(300 * time.Millisecond)
+			u.SetProbeWait(1500 * time.Millisecond)
 			if c.want == "" {
 				e := fails(t, u, tool("echo", `{"text":"x"}`))
 				if e.Code != mcp.CodeUnavailable || !strings.Contains(e.Message, c.says) || !names(e, "peer") {

@@ -27,6 +27,10 @@ const (
 	sweepEvery = 10 * time.Second
 	// maxChecks bounds the processes of one server that are checked at once.
 	maxChecks = 16
+	// staleAfter is how many times unhealthy_after checks must fail before a
+	// channel to a server elsewhere is opened anew: its peer may be well, and only
+	// the connection dead.
+	staleAfter = 5
 	// enoughAnswers is how many calls a process must have answered before it is
 	// judged by how long that took.
 	enoughAnswers = 16
@@ -221,10 +225,18 @@ func (r *replica) check(ctx context.Context) (failed bool) {
 		return false
 	case err != nil && r.inFlight.Load() >= int64(r.u.cfg.MaxConnections):
 		return false // the check waited for a connection of ours
+	case err != nil && busiest.lasting() && !r.replies.Load():
+		return false
 	}
-	r.judge(&r.health, err)
+	if bad := r.judge(&r.health, err); busiest.lasting() && bad >= staleAfter*max(r.u.cfg.Health.UnhealthyAfter, 1) {
+		r.retire(busiest)
+	}
 	return err != nil
 }
+
+// lasting reports whether all messages of a link come over one connection to a
+// server elsewhere.
+func (l *link) lasting() bool { return l.how == "sse" || l.how == "websocket" }
 
 // live returns the links that have not ended.
 func (r *replica) live() []*link {
@@ -239,8 +251,9 @@ func (r *replica) live() []*link {
 	return links
 }
 
-// judge takes a check of a server at a URL into account.
-func (r *replica) judge(h *health, err error) {
+// judge takes a check of a server at a URL into account, and returns how many
+// have failed in a row.
+func (r *replica) judge(h *health, err error) int {
 	cfg := &r.u.cfg.Health
 	bad := h.note(err, 0)
 	switch {
@@ -252,6 +265,7 @@ func (r *replica) judge(h *health, err error) {
 	case bad >= max(cfg.UnhealthyAfter, 1) && h.fall(err, time.Now()):
 		r.u.log.Warn("server does not answer health checks, calls are turned away", "address", r.opener.address(), "err", err)
 	}
+	return bad
 }
 
 // check asks each process of a command.
@@ -262,7 +276,7 @@ func (c *command) check(ctx context.Context, r *replica, links []*link) (failed 
 	for _, l := range links {
 		g.Go(func() error {
 			err := r.ask(ctx, l)
-			if ctx.Err() != nil || l.over() {
+			if ctx.Err() != nil || l.over() || err != nil && !r.replies.Load() {
 				return nil
 			}
 			r.judgeProcess(l, err)
@@ -277,10 +291,11 @@ func (c *command) check(ctx context.Context, r *replica, links []*link) (failed 
 }
 
 // judgeProcess takes a check of a process into account. One that does not answer
-// with nothing under way hangs, and is ended, so that another takes its place.
-// One that has calls under way may be busy with them, as a program with a single
-// thread is. Then calls are only turned away when it is silent for longer than
-// any call has taken it yet, and it is left to finish.
+// with nothing under way hangs, and is ended, so that another takes its place; if
+// none may, calls are turned away. One that has calls under way may be busy with
+// them, as a program with a single thread is. Then calls are only turned away
+// when it is silent for longer than any call has taken it yet, and it is left to
+// finish.
 func (r *replica) judgeProcess(l *link, err error) {
 	cfg := &r.u.cfg.Health
 	bad := l.state.note(err, l.heard())
@@ -291,26 +306,31 @@ func (r *replica) judgeProcess(l *link, err error) {
 			r.u.log.Info("server answers health checks again", "address", r.opener.address())
 		}
 	case bad < max(cfg.UnhealthyAfter, 1):
-	case r.doom(l):
+	case r.u.cfg.Restart.Enabled && r.doom(l):
 		r.u.log.Warn("server does not answer and nothing is under way: its process is replaced", "err", err)
 		l.kill(fmt.Errorf("it did not answer %d health checks: %w", bad, err))
-	case l.state.silentSince(l.heard()) && l.unusual(time.Duration(bad)*cfg.Timeout):
+	case !r.atWork(l), l.state.silentSince(l.heard()) && l.unusual(time.Duration(bad)*cfg.Timeout):
 		if l.state.fall(err, time.Now()) {
 			r.u.log.Warn("server answers neither calls nor health checks, further calls are turned away", "err", err)
 		}
 	}
 }
 
-// doom lets new calls wait for what comes after l, unless calls are under way on
-// it. A call that was parked and goes on is not counted by its link.
+// doom lets new calls wait for what comes after l, unless calls are under way on it.
 func (r *replica) doom(l *link) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if l.calls.Load() > 0 || r.u.resuming.Load() > 0 && l.busy != nil && l.busy() {
+	if r.atWork(l) {
 		return false
 	}
 	l.doomed.Store(true)
 	return true
+}
+
+// atWork reports whether calls are under way on l. A call that was parked and
+// goes on is not counted by its link.
+func (r *replica) atWork(l *link) bool {
+	return l.calls.Load() > 0 || r.u.resuming.Load() > 0 && l.busy != nil && l.busy()
 }
 
 // unusual reports whether the process has never taken nearly as long.
@@ -363,7 +383,9 @@ func (r *replica) question(l *link, timeout time.Duration) *question {
 	asked := r.background(func() {
 		defer cancel()
 		defer close(q.done)
-		q.err = l.ping(ctx)
+		if q.err = l.ping(ctx); q.err == nil {
+			r.replies.Store(true)
+		}
 	})
 	if !asked {
 		cancel()

@@ -113,14 +113,15 @@ func TestAServerThatFlapsIsJudgedByChecksInARow(t *testing.T) {
 	for name, c := range map[string]struct {
 		illAfter, wellAfter int
 		pattern             string // of the answers to checks, again and again
-		out                 bool
+		out, back           bool
 	}{
-		"two bad ones in a row are needed":                   {2, 1, "gb", false},
-		"and are enough":                                     {2, 2, "gbb", true},
-		"one good one is not enough where two are asked for": {2, 2, "bbgbb", true},
+		"two bad ones in a row are needed":                   {2, 1, "gb", false, false},
+		"and are enough":                                     {2, 1, "gbb", true, true},
+		"one good one is not enough where two are asked for": {2, 2, "gbb", true, false},
+		"and two in a row are":                               {2, 2, "ggbb", true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var checks, wasOut atomic.Int64
+			var checks, wasOut, wasBack atomic.Int64
 			h := &modernSite{}
 			s := newSite(t, h)
 			u := newHouse(t).open(then(at(s), eager, func(s *config.Server) {
@@ -129,8 +130,11 @@ func TestAServerThatFlapsIsJudgedByChecksInARow(t *testing.T) {
 			must(t, u, tool("echo", `{"text":"x"}`))
 			s.become(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				n := int(checks.Add(1) - 1)
-				if !u.Status().Replicas[0].Healthy {
+				switch healthy := u.Status().Replicas[0].Healthy; {
+				case !healthy:
 					wasOut.Add(1)
+				case wasOut.Load() > 0:
+					wasBack.Add(1)
 				}
 				if c.pattern[n%len(c.pattern)] == 'b' {
 					w.WriteHeader(http.StatusServiceUnavailable)
@@ -140,8 +144,8 @@ func TestAServerThatFlapsIsJudgedByChecksInARow(t *testing.T) {
 			}))
 			run(t, u)
 			until(t, "many checks", func() bool { return checks.Load() > 20 })
-			if out := wasOut.Load() > 0; out != c.out {
-				t.Errorf("it was out: %v, want %v", out, c.out)
+			if out, back := wasOut.Load() > 0, wasBack.Load() > 0; out != c.out || back != c.back {
+				t.Errorf("it was out: %v, and back: %v; want %v and %v", out, back, c.out, c.back)
 			}
 		})
 	}
@@ -160,6 +164,13 @@ func TestAProgramWithOneThreadThatIsBusyIsLeftAlone(t *testing.T) {
 		if got := receive(t, "an answer", done); got.text != "done" {
 			t.Errorf("got %q, %v", got.text, got.err)
 		}
+	}
+	// Questions must not pile up behind the work, nor be taken back one by one.
+	if pings := must(t, u, tool("pings", `{}`)); len(pings) > 1 {
+		t.Errorf("%s pings came in the two seconds in which it was busy, want few", pings)
+	}
+	if cancelled := must(t, u, tool("cancelled", `{}`)); cancelled != "" {
+		t.Errorf("requests %s were cancelled, want none", cancelled)
 	}
 	if after := must(t, u, tool("pid", `{}`)); after != before {
 		t.Errorf("process %s answers, want %s, which was only busy", after, before)
@@ -258,5 +269,47 @@ func TestACheckThatWaitsForAConnectionOfOursProvesNothing(t *testing.T) {
 	}
 	if st := u.Status(); !st.Replicas[0].Healthy || strings.Contains(h.log.String(), "turned away") {
 		t.Errorf("the server is ill because %q, want it well: only its connection was in use", st.Reason)
+	}
+}
+
+func TestAProgramThatNeverAnswersPingIsNotTakenAsHung(t *testing.T) {
+	u := newHouse(t).open(then(program("legacy", "deaf"), eager))
+	run(t, u)
+	before := must(t, u, tool("pid", `{}`))
+	for range 10 {
+		must(t, u, tool("slow", `{"ms":100}`))
+	}
+	if after := must(t, u, tool("pid", `{}`)); after != before || !u.Status().Replicas[0].Healthy {
+		t.Errorf("process %s answers, want %s, and the server well", after, before)
+	}
+}
+
+func TestWithoutRestartAProgramThatHangsIsOnlyRefused(t *testing.T) {
+	u := newHouse(t).open(then(program("legacy"), eager, func(s *config.Server) { s.Restart.Enabled = false }))
+	run(t, u)
+	until(t, "the first ping", func() bool { return must(t, u, tool("pings", `{}`)) != "0" })
+	id := kill(t, u, syscall.SIGSTOP)
+	until(t, "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
+	if e := fails(t, u, tool("echo", `{}`)); e.Code != mcp.CodeUnavailable || !strings.Contains(e.Message, "health checks") {
+		t.Errorf("got %v, want code %d and the reason", e, mcp.CodeUnavailable)
+	}
+	if err := syscall.Kill(id, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the server is back", func() bool { return u.Status().Replicas[0].Healthy })
+	if after := must(t, u, tool("pid", `{}`)); after != strconv.Itoa(id) {
+		t.Errorf("process %s answers, want %d", after, id)
+	}
+}
+
+func TestADeadSocketToALivingServerIsReplaced(t *testing.T) {
+	peer, there := atSocket(t, "legacy")
+	u := newHouse(t).open(then(there, eager))
+	run(t, u)
+	until(t, "the first ping", func() bool { return must(t, u, tool("pings", `{}`)) != "0" })
+	peer.deafen()
+	until(t, "another socket", func() bool { return peer.count() > 1 && u.Status().State == upstream.Ready })
+	if got := must(t, u, tool("echo", `{"text":"x"}`)); got != "x" {
+		t.Errorf("got %q", got)
 	}
 }

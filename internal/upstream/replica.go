@@ -29,6 +29,7 @@ type replica struct {
 	inFlight atomic.Int64
 	health   health        // of a server at a URL
 	watched  atomic.Bool   // somebody checks, so that what is found ill can be found well
+	replies  atomic.Bool   // it has answered a check: some servers on channels never do
 	wake     chan struct{} // one place: there is something to do for whoever keeps it
 
 	mu       sync.Mutex // guards what follows
@@ -306,7 +307,10 @@ func (r *replica) adopt(o *opened, owner string, c *mcp.Client) bool {
 			r.dismiss(l)
 		}
 	}
-	r.era = o.era()
+	if r.era != o.era() {
+		r.era = o.era()
+		r.replies.Store(r.era == stateless) // it has answered server/discover
+	}
 	k := key{owner: owner}
 	if c != nil && r.era == sessions {
 		k.kinds = c.Kinds
@@ -323,6 +327,9 @@ func (r *replica) adopt(o *opened, owner string, c *mcp.Client) bool {
 
 // tend waits for the end of a link, and closes it when nobody uses it any more.
 func (r *replica) tend(l *link) {
+	if l.ping != nil && r.u.cfg.Health.Interval > 0 && !r.replies.Load() {
+		r.question(l, r.u.cfg.Health.Timeout) // to know whether it answers such questions
+	}
 	select {
 	case <-l.done:
 		r.buryLink(l)

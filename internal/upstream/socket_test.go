@@ -24,6 +24,7 @@ type sockets struct {
 	mu     sync.Mutex // guards what follows
 	opened int
 	conns  []mcp.Conn
+	dead   map[mcp.Conn]bool // what comes on these is not seen
 }
 
 func (s *sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -51,7 +52,7 @@ func (s *sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}()
 		for {
 			message, err := conn.Read(context.Background())
-			if err == nil {
+			if err == nil && !s.isDead(conn) {
 				_, err = lines.Write(append(message, '\n'))
 			}
 			if err != nil {
@@ -71,6 +72,22 @@ func (s *sockets) cut() {
 		_ = conn.Close()
 	}
 	s.conns = nil
+}
+
+// deafen makes all sockets dead, without closing them.
+func (s *sockets) deafen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dead = make(map[mcp.Conn]bool)
+	for _, conn := range s.conns {
+		s.dead[conn] = true
+	}
+}
+
+func (s *sockets) isDead(conn mcp.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dead[conn]
 }
 
 func (s *sockets) count() int {
@@ -108,7 +125,7 @@ func TestWhatAServerOnASocketSpeaksIsFoundOut(t *testing.T) {
 			peer, there := atSocket(t, c.traits...)
 			h := newHouse(t)
 			u := h.open(there)
-			u.SetProbeWait(100 * time.Millisecond)
+			u.SetProbeWait(500 * time.Millisecond)
 			if got := must(t, u, tool("echo", `{"text":"x"}`)); got != "x" {
 				t.Errorf("got %q", got)
 			}
