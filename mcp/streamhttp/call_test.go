@@ -260,8 +260,12 @@ func TestHandleTellsWhatWentWrong(t *testing.T) {
 		{"302", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) {
 			http.Redirect(w, &http.Request{Method: "POST"}, "http://127.0.0.1:1/", http.StatusFound)
 		}, mcp.CodeUnavailable, 302},
-		{"502", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { http.Error(w, "<html>", http.StatusBadGateway) }, mcp.CodeCallLost, 502},
-		{"503", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { http.Error(w, "<html>", http.StatusServiceUnavailable) }, mcp.CodeUnavailable, 503},
+		{"502", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) {
+			http.Error(w, "<html>", http.StatusBadGateway)
+		}, mcp.CodeCallLost, 502},
+		{"503", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) {
+			http.Error(w, "<html>", http.StatusServiceUnavailable)
+		}, mcp.CodeUnavailable, 503},
 		{"202 to a request", func(w http.ResponseWriter, _ *http.Request, _ jsonrpc.Message) { w.WriteHeader(202) }, mcp.CodeCallLost, 202},
 		{"another media type", func(w http.ResponseWriter, _ *http.Request, m jsonrpc.Message) {
 			w.Header().Set("Content-Type", "text/plain")
