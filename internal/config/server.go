@@ -129,7 +129,9 @@ type Upkeep struct {
 	// How long a program may take to end after its input was closed, and again after SIGTERM, before it is killed.
 	StopTimeout time.Duration `yaml:"stop_timeout" default:"5s" min:"10ms" max:"5m"`
 	// A program that was started on demand, or for one principal or session, is stopped after this long without a call.
-	// 0 means never.
+	// 0 means never. A server of a revision with sessions has a process for each set of things that its callers can be
+	// asked for (sampling, elicitation, roots): those that nobody uses any more go the same way, and one that only the
+	// gateway itself has used after a minute.
 	IdleStop time.Duration `yaml:"idle_stop" default:"10m" min:"0s" max:"720h"`
 
 	// Most calls at once.
@@ -170,13 +172,14 @@ type Retries struct {
 	Budget float64 `yaml:"budget" default:"20%" min:"0%" max:"100%" unit:"%"`
 }
 
-// Health says how a server is checked while nobody calls it.
+// Health says how a server is checked.
 type Health struct {
 	// How often it is checked. 0 means never; then only the fate of calls tells.
 	Interval time.Duration `yaml:"interval" default:"2s" min:"0s" max:"1h" env:"MCP_HEALTH_CHECK_INTERVAL"`
 	// How long a check may take.
 	Timeout time.Duration `yaml:"timeout" default:"1s" min:"1ms" max:"5m"`
-	// Checks in a row that must fail before calls go elsewhere.
+	// Checks in a row that must fail before calls go elsewhere. A program that has nothing to do is started anew then; one
+	// that is at work is left to finish.
 	UnhealthyAfter int `yaml:"unhealthy_after" default:"2" min:"1" max:"100"`
 	// Checks in a row that must succeed before calls come back.
 	HealthyAfter int `yaml:"healthy_after" default:"1" min:"1" max:"100"`
@@ -186,7 +189,8 @@ type Health struct {
 type Breaker struct {
 	// Failures in a row that open the breaker. 0 means that it never opens.
 	Failures int `yaml:"failures" default:"5" min:"0" max:"10000" env:"MCP_FAILURE_THRESHOLD"`
-	// How long it stays open; then one call is let through to try.
+	// How long it stays open; then one call is let through to try. When it opened because the server could not be
+	// reached, a health check that reaches it lets one through at once.
 	OpenFor time.Duration `yaml:"open_for" default:"60s" min:"1ms" max:"24h" env:"MCP_RECOVERY_TIMEOUT"`
 }
 
