@@ -33,6 +33,7 @@ func TestUnusedLinksAreLetGo(t *testing.T) {
 		"the gateway's own goes after a minute beside one of callers": {func(*config.Server) {}, true, []use{{"", mcp.Roots}}, 61 * time.Second, []mcp.Kinds{mcp.Roots}},
 		"and even when idle_stop is 0":                                {func(s *config.Server) { s.IdleStop = 0 }, true, []use{{"", mcp.Roots}}, 61 * time.Second, []mcp.Kinds{mcp.Roots}},
 		"but not sooner":                                              {func(*config.Server) {}, true, []use{{"", mcp.Roots}}, 50 * time.Second, []mcp.Kinds{none, mcp.Roots}},
+		"nor when there is no other, not even one on demand":          {func(s *config.Server) { s.Start = "on-demand" }, true, nil, 5 * time.Minute, []mcp.Kinds{none}},
 		"nor when there is no other":                                  {func(*config.Server) {}, true, nil, time.Hour, []mcp.Kinds{none}},
 		"nor when callers use it too":                                 {func(*config.Server) {}, true, []use{{"", none}, {"", mcp.Roots}}, 61 * time.Second, []mcp.Kinds{none, mcp.Roots}},
 	} {
