@@ -200,9 +200,9 @@ func modernQuestion(msg jsonrpc.Message) []byte {
 	edits := []jsonrpc.Edit{{Name: "method", Value: jsonrpc.AppendString(nil, msg.Method)}}
 	params := msg.Params
 	if !params.IsZero() {
-		if params.Get("elicitationId") != nil {
-			params = params.With(jsonrpc.Edit{Name: "elicitationId"})
-		}
+		// We declare no tasks of our own to servers, so that an answer may not be
+		// one (2025-11-25, basic/utilities/tasks, "Task Support and Handling").
+		params = params.With(jsonrpc.Edit{Name: "elicitationId"}, jsonrpc.Edit{Name: "task"})
 		edits = append(edits, jsonrpc.Edit{Name: "params", Value: params.Raw()})
 	}
 	return jsonrpc.Object{}.Append(nil, edits...)

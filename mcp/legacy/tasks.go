@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -25,6 +26,9 @@ import (
 const (
 	maxTasks     = 10_000 // of them; the oldest are forgotten first
 	maxToolPages = 100    // of a list of tools that is read for their task support
+	// toolsWait is how long a call waits for that list; then it is made as if no
+	// tool needed a task.
+	toolsWait = 10 * time.Second
 )
 
 // tasks is what a session with a server knows of its tasks.
@@ -238,6 +242,8 @@ func (c *Client) needsTask(ctx context.Context, tool string, anew bool) bool {
 
 // taskTools asks which tools can be called only as tasks.
 func (c *Client) taskTools(ctx context.Context) (map[string]bool, error) {
+	ctx, stop := context.WithTimeout(ctx, toolsWait)
+	defer stop()
 	required := make(map[string]bool)
 	params := jsonrpc.Object{}
 	for range maxToolPages {

@@ -179,6 +179,18 @@ func TestRefusalLeadsToATaskOnlyIfNothingCanHaveRun(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a list that does not come is not waited for longer than ten seconds", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, peer, _ := connect(t, "2025-11-25", taskServer)
+			begin := time.Now()
+			done := start(t.Context(), c, call("slow", `{}`, ""))
+			peer.Request("tools/list")
+			answer(peer, "tools/call", `{}`)
+			if out := <-done; out.err != nil || time.Since(begin) != 10*time.Second {
+				t.Errorf("got %v after %s", out.err, time.Since(begin))
+			}
+		})
+	})
 	t.Run("a change of the list is looked up before the next call", func(t *testing.T) {
 		c, peer, _ := connect(t, "2025-11-25", taskServer)
 		done := start(t.Context(), c, call("slow", `{}`, ""))

@@ -15,7 +15,7 @@ const related = `"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t1"}
 
 func TestTaskThatNeedsInputParksItsCall(t *testing.T) {
 	alice := mcp.WithPrincipal(context.Background(), mcp.Principal{ID: "alice"})
-	question := `{"jsonrpc":"2.0","id":77,"method":"elicitation/create","params":{"message":"name?","requestedSchema":{"type":"object"},` + related + `}}`
+	question := `{"jsonrpc":"2.0","id":77,"method":"elicitation/create","params":{"message":"name?","requestedSchema":{"type":"object"},"task":{"ttl":1},` + related + `}}`
 	// parked lets a call of slow be parked with that question.
 	parked := func(t *testing.T, c mcp.Handler, peer *mcptest.Peer) (result jsonrpc.Message, retry string) {
 		t.Helper()
