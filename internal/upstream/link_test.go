@@ -241,8 +241,12 @@ func TestAProgramThatClosesItsOutputIsReplaced(t *testing.T) {
 	if e := fails(t, u, tool("shut", `{}`)); e.Code != mcp.CodeCallLost {
 		t.Errorf("got %v, want code %d", e, mcp.CodeCallLost)
 	}
+	began := time.Now()
 	if after := must(t, u, tool("pid", `{}`)); after == before {
 		t.Errorf("process %s answers without an output", after)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %s to replace it", took)
 	}
 }
 

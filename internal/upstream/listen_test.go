@@ -93,6 +93,23 @@ func TestListeningToLists(t *testing.T) {
 			t.Errorf("open: %v, want only that of the caller", got)
 		}
 	})
+	t.Run("moves on at a restart while calls under way stay", func(t *testing.T) {
+		u := newHouse(t).open(program("legacy"))
+		l := listen(t.Context(), u, lists, itself())
+		receive(t, "the acknowledgement", l.heard)
+		long := start(t.Context(), u, tool("slow", `{"ms":1500,"text":"whole"}`))
+		until(t, "the call", func() bool { return u.Status().InFlight == 2 })
+		u.Restart()
+		receive(t, "the end", l.ended)
+		select {
+		case got := <-long:
+			t.Errorf("the call has ended first, with %q, %v", got.text, got.err)
+		default:
+		}
+		if got := receive(t, "the answer", long); got.text != "whole" {
+			t.Errorf("the call got %q, %v", got.text, got.err)
+		}
+	})
 	t.Run("ends with a restart, with a crash and with the server", func(t *testing.T) {
 		for name, end := range map[string]func(*upstream.Upstream){
 			"restart": func(u *upstream.Upstream) { u.Restart() },
