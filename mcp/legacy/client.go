@@ -50,7 +50,10 @@ type Client struct {
 	events chan struct{} // closed when the reader of events has ended
 	alone  chan struct{} // one place: the call that has the session to itself
 	hub    hub
-	tasks  tasks
+
+	sorting sync.WaitGroup // requests of the server whose call is not clear yet
+	puzzles atomic.Int32   // how many
+	tasks   tasks
 
 	mu        sync.Mutex // guards what follows
 	flights   map[*flight]bool
@@ -86,6 +89,7 @@ func Connect(ctx context.Context, ch mcp.Channel, o ClientOptions) (*Client, err
 func (c *Client) Close() error {
 	err := c.ch.Close()
 	<-c.events
+	c.sorting.Wait()
 	return err
 }
 

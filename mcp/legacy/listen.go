@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -273,17 +274,68 @@ func (c *Client) assign(msg jsonrpc.Message) {
 		c.reply(jsonrpc.Message{ID: msg.ID, Error: mcp.MethodNotFound(msg.Method)})
 		return
 	}
-	f, n := c.addressee(msg, kind)
-	switch {
-	case n == 0:
-		c.refuse(msg, "no call is under way whose client could answer it")
-	case n > 1:
-		c.refuse(msg, "several calls are under way and it does not say to which it belongs; try again")
+	if f, n := c.addressee(msg, kind); n != 1 {
+		c.puzzle(msg, kind, n)
+	} else {
+		f.inject(msg)
+	}
+}
+
+func (f *flight) inject(msg jsonrpc.Message) {
+	select {
+	case f.injected <- msg:
 	default:
+		f.client.refuse(msg, "too many requests are open for this call")
+	}
+}
+
+// Bounds of requests of which it is not clear yet to which call they belong.
+const (
+	sortOut    = 3 * time.Second // for the others to end, which do not wait for an answer
+	sortEvery  = 10 * time.Millisecond
+	maxPuzzles = 16
+)
+
+// puzzle handles a request that does not say to which of n calls it belongs. The
+// call that it belongs to waits for its answer; so the only one that is left
+// after a while is that.
+func (c *Client) puzzle(msg jsonrpc.Message, kind mcp.Kinds, n int) {
+	if n == 0 {
+		c.refuse(msg, "no call is under way whose client could answer it")
+		return
+	}
+	if c.puzzles.Add(1) > maxPuzzles {
+		c.puzzles.Add(-1)
+		c.refuse(msg, "several calls are under way and it does not say to which it belongs; try again")
+		return
+	}
+	c.sorting.Go(func() {
+		defer c.puzzles.Add(-1)
+		c.solve(msg, kind)
+	})
+}
+
+func (c *Client) solve(msg jsonrpc.Message, kind mcp.Kinds) {
+	tick := time.NewTicker(sortEvery)
+	defer tick.Stop()
+	limit := time.NewTimer(sortOut)
+	defer limit.Stop()
+	for {
 		select {
-		case f.injected <- msg:
-		default:
-			c.refuse(msg, "too many requests are open for this call")
+		case <-tick.C:
+		case <-limit.C:
+			c.refuse(msg, "several calls are under way and it does not say to which it belongs; try again")
+			return
+		case <-c.Done():
+			return
+		}
+		switch f, n := c.addressee(msg, kind); n {
+		case 0:
+			c.refuse(msg, "its call has ended")
+			return
+		case 1:
+			f.inject(msg)
+			return
 		}
 	}
 }
