@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -72,6 +74,9 @@ func (d *dialogue) open(ctx context.Context, client *mcp.Client, dial func(conte
 	d.u.log.Debug("server is asked for its protocol once more, in another way", "err", err)
 	o, second := d.converse(ctx, client, again, dial)
 	switch {
+	case second == nil && brokeOff(err):
+		d.learn(probing) // it may have been the network, which says nothing of the server
+		return o, nil
 	case second == nil:
 		return o, nil
 	case ctx.Err() != nil:
@@ -96,6 +101,13 @@ func otherwise(how approach, err error) (approach, bool) {
 		return probing, true // it is another server than it was
 	}
 	return 0, false
+}
+
+// brokeOff reports whether a connection ended as the network ends one, and not
+// as its peer would.
+func brokeOff(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op)
 }
 
 // probeError is a channel that ended while the probe was unanswered.
