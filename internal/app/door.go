@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/telemetry"
@@ -32,9 +34,41 @@ type doors struct {
 	ctx    context.Context // of sockets
 	cancel context.CancelFunc
 
+	calls atomic.Int64 // under way, subscriptions left out
+
 	mu     sync.Mutex // guards what follows
 	open   map[string]*door
 	closed bool
+}
+
+// counted counts the calls of next.
+func (d *doors) counted(next mcp.Handler) mcp.Handler {
+	return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+		if req.Method != "subscriptions/listen" {
+			d.calls.Add(1)
+			defer d.calls.Add(-1)
+		}
+		return next.Handle(ctx, req)
+	})
+}
+
+// lastWords is how long an answer that is ready may take to be on its way.
+const lastWords = 100 * time.Millisecond
+
+// settle waits until the calls under way have been answered, or ctx ends.
+func (d *doors) settle(ctx context.Context) {
+	tick := time.NewTicker(lastWords)
+	defer tick.Stop()
+	for quiet := 0; quiet < 2; {
+		if d.calls.Load() == 0 {
+			quiet++
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func newDoors(a *App) *doors {
@@ -63,6 +97,7 @@ func (d *doors) make(name string, handler mcp.Handler) *door {
 	cfg := d.app.Config()
 	l := cfg.Limits
 	handler = d.app.telemetry.Observe(handler, telemetry.Leg{Side: telemetry.Incoming, Transport: telemetry.TCP})
+	handler = d.counted(handler)
 	made := &door{name: name, handler: handler, cfg: cfg}
 	made.sessions = legacy.NewServer(handler, d.app.sealer, legacy.ServerOptions{
 		Endpoint: name, MaxSessions: l.Sessions, SessionTTL: cfg.Session.TTL, InputTimeout: cfg.Session.InputWait, Log: d.app.log,

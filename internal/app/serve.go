@@ -119,6 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		s.doors.settle(drain)
 		s.doors.close()
 	}()
 	err := s.http.Shutdown(drain)
