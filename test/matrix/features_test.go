@@ -38,7 +38,7 @@ func features() []feature {
 	return []feature{
 		{"lists", "tools, prompts, resources and templates in pages on both sides, with members that nobody knows", "", lists},
 		{"call", "a tool call: arguments, results, large numbers, odd text, trace context", "", call},
-		{"large", "a call with arguments and a result of 300 kB", "", large},
+		{"large", "a call with arguments and a result of 100 kB", "", large},
 		{"parallel", "many calls at once, each with its own answer", "", parallel},
 		{"progress", "progress with the caller's own token, in order", "", progress},
 		{"cancel", "cancellation, which reaches the server as its revision and transport demand", "", cancellation},
@@ -201,7 +201,7 @@ func call(t *testing.T, p *pair) bool {
 }
 
 func large(t *testing.T, p *pair) bool {
-	text := strings.Repeat("0123456789 "+oddText, 10_000)
+	text := strings.Repeat("0123456789 "+oddText, 3_000)
 	seen, err := decodeObject([]byte(p.c.tool(t, "echo", obj{"text": text})))
 	if err != nil {
 		t.Fatal(err)
