@@ -248,6 +248,7 @@ type sock struct {
 	next    int
 	pending map[string]*waiting
 	token   map[string]*waiting
+	sent    map[string]bool // tokens that were ever given
 	foreign []obj
 	notes   []obj // of no call
 	err     error
@@ -263,7 +264,7 @@ func newSock(ctx context.Context, addr, path, rev string) (*sock, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sock{rev: rev, conn: conn, in: in, done: make(chan struct{}), pending: map[string]*waiting{}, token: map[string]*waiting{}}
+	s := &sock{rev: rev, conn: conn, in: in, done: make(chan struct{}), pending: map[string]*waiting{}, token: map[string]*waiting{}, sent: map[string]bool{}}
 	go s.read()
 	if rev == revModern {
 		return s, nil
@@ -329,8 +330,12 @@ func (s *sock) take(msg obj, raw []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if msg["method"] != nil {
-		w := s.token[fmt.Sprint(dig(msg, "params", "progressToken"))]
+		token := text(msg, "params", "progressToken")
+		w := s.token[token]
 		if w == nil {
+			if token != "" && !s.sent[token] {
+				s.foreign = append(s.foreign, msg)
+			}
 			if len(s.notes) < 1000 {
 				s.notes = append(s.notes, msg)
 			}
@@ -370,7 +375,7 @@ func (s *sock) request(ctx context.Context, method string, params obj) outcome {
 	token := ""
 	if given, ok := dig(params, "_meta", "progressToken").(string); ok {
 		token = given
-		s.token[token] = w
+		s.token[token], s.sent[token] = w, true
 	}
 	err := s.writeLocked(frame(opText, encode(obj{"jsonrpc": "2.0", "id": json.Number(id), "method": method, "params": params}), true))
 	s.mu.Unlock()

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 )
@@ -22,24 +23,28 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 	}
 	g := start(t, config)
 	g.awaitReady(20 * time.Second)
+	l := newLoad(t, h, []client{newWeb(g.base + "/mcp")})
+	defer l.clients[0].close()
+	defer l.finish()
+	var work sync.WaitGroup
+	defer work.Wait()
 	for _, p := range h.peers {
-		t.Run(fmt.Sprintf("%s %s events=%t", p.how, p.rev, p.events), func(t *testing.T) {
-			t.Parallel()
-			l := newLoad(t, h, []client{newWeb(g.base + "/mcp")})
-			defer l.clients[0].close()
-			defer l.finish()
-			for n := range variants {
-				p.turn.Store(int64(n - 1))
-				p.fault.Store(&fault{kind: garbage})
-				r := l.call(l.clients[0], p, "echo")
-				p.fault.Store(nil)
-				if r.ok {
-					t.Errorf("variant %d was taken for an answer: %q", n, variants[n](obj{"jsonrpc": "2.0", "id": 1, "result": obj{}}))
-				}
-				if r := l.call(l.clients[0], p, "echo"); !r.ok {
-					t.Errorf("the call after variant %d: %s", n, r.failure)
-				}
-			}
-		})
+		work.Go(func() { answersWrongly(t, l, p) })
+	}
+}
+
+func answersWrongly(t *testing.T, l *load, p *peer) {
+	who := fmt.Sprintf("%s %s events=%t", p.how, p.rev, p.events)
+	for n := range variants {
+		p.turn.Store(int64(n - 1))
+		p.fault.Store(&fault{kind: garbage})
+		r := l.call(l.clients[0], p, "echo")
+		p.fault.Store(nil)
+		if r.ok {
+			t.Errorf("%s: variant %d was taken for an answer: %q", who, n, variants[n](obj{"jsonrpc": "2.0", "id": 1, "result": obj{}}))
+		}
+		if r := l.call(l.clients[0], p, "echo"); !r.ok {
+			t.Errorf("%s: the call after variant %d: %s", who, n, r.failure)
+		}
 	}
 }

@@ -173,7 +173,7 @@ func (l *load) finish() {
 	for _, c := range l.clients {
 		if s, ok := c.(*sock); ok {
 			for _, msg := range s.stray() {
-				l.fault("over %s came an answer that nobody waits for: %.200s", c.kind(), encode(msg))
+				l.fault("over %s came what belongs to no call of it: %.200s", c.kind(), encode(msg))
 			}
 		}
 	}

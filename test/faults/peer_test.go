@@ -195,6 +195,12 @@ func (p *peer) answer(c *call) obj {
 	switch c.method {
 	case "initialize":
 		p.noteAsked()
+		if p.isModern() {
+			return obj{"error": obj{
+				"code": -32022, "message": "Unsupported protocol version",
+				"data": obj{"supported": list{revModern}, "requested": c.params["protocolVersion"]},
+			}}
+		}
 		return result(obj{
 			"protocolVersion": p.rev, "serverInfo": obj{"name": p.name, "version": "1"},
 			"capabilities": capabilities(),

@@ -132,11 +132,14 @@ func handshake(rev string, p *peer) []obj {
 
 // flow is a call whose progress has no end.
 func flow(p *peer, n int, meta obj) obj {
+	return progress(p, n, meta, obj{"times": 1500, "size": 8 << 10})
+}
+
+func progress(p *peer, n int, meta, arguments obj) obj {
 	meta["progressToken"] = "deaf"
-	return obj{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": obj{
-		"name": p.name + "__stream", "_meta": meta,
-		"arguments": obj{"secret": fmt.Sprintf("sec-00000000000000ff-%d", n), "times": 1500, "size": 8 << 10},
-	}}
+	arguments["secret"] = fmt.Sprintf("sec-00000000000000ff-%d", n)
+	params := obj{"name": p.name + "__stream", "_meta": meta, "arguments": arguments}
+	return obj{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
 }
 
 // deafClient makes the n-th client that does not read: ten ways in turn.
@@ -345,4 +348,62 @@ func TestClientsThatDoNotReadAreCut(t *testing.T) {
 	l.finish()
 	t.Logf("%d clients that do not read were cut within %s; RSS %s before, %s at most; p99 of others %s before, %s meanwhile; who reads got %d news",
 		readers, took.Round(10*time.Millisecond), mb(rss), mb(most), base, p99, news.Load())
+}
+
+// What waits for a client that does not read is bounded in bytes, also while the
+// client has not been cut yet: with the default write timeout that takes 30 s.
+func TestLongNewsForWhoDoesNotReadHoldLittle(t *testing.T) {
+	t.Parallel()
+	const readers = 10
+	h := newHouse(t)
+	p := h.add("s0", modern, revModern, "proxy")
+	g := start(t, "log: {level: warn}\nservers:\n  s0: "+p.section()+"\n")
+	g.awaitReady(20 * time.Second)
+	for range readers {
+		d, err := deafHTTP("subscription over HTTP", newWeb(g.base+"/mcp"), listenRequest(list{p.news()}), http.MethodPost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.conn.Close()
+	}
+	before := g.rss()
+	top := g.watchRSS()
+	ctx, stop := context.WithTimeout(t.Context(), either(40*time.Second, 7*time.Second))
+	defer stop()
+	publish(ctx, h, 100*time.Millisecond, 1<<20)
+	most := top()
+	if limit := before + 256<<20; most > limit {
+		t.Errorf("for %d clients that do not read, the gateway held %s, want at most %s (%s before)", readers, mb(most), mb(limit), mb(before))
+	}
+	t.Logf("RSS %s before, %s at most", mb(before), mb(most))
+}
+
+// The same for the progress of calls, from every kind of server.
+func TestLongProgressForWhoDoesNotReadHoldsLittle(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	config := "log: {level: warn}\nservers:\n"
+	for i, how := range []string{pipe, modern, session, sse, socket} {
+		p := h.add(fmt.Sprintf("s%d", i), how, []string{rev2506, revModern, rev2511, rev2024, rev2511}[i], "proxy")
+		p.events = true
+		config += fmt.Sprintf("  %s: %s\n", p.name, p.section())
+	}
+	g := start(t, config)
+	g.awaitReady(20 * time.Second)
+	before := g.rss()
+	top := g.watchRSS()
+	for n, p := range h.peers {
+		msg := progress(p, n, modernMeta(), obj{"times": 200, "size": 1 << 20})
+		d, err := deafHTTP("call over HTTP", newWeb(g.base+"/mcp"), msg, http.MethodPost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.conn.Close()
+	}
+	pause(t.Context(), either(20*time.Second, 5*time.Second))
+	most := top()
+	if limit := before + 384<<20; most > limit {
+		t.Errorf("for %d clients that do not read, the gateway held %s, want at most %s (%s before)", len(h.peers), mb(most), mb(limit), mb(before))
+	}
+	t.Logf("RSS %s before, %s at most", mb(before), mb(most))
 }
