@@ -62,6 +62,7 @@ func play(role string, args []string) int {
 //	until=FILE             ends at once as long as the file exists
 //	ledger=FILE            appends a line for each call that it runs
 //	deaf                   does not answer ping
+//	stays                  does not end with its input
 type server struct {
 	traits map[string]string
 	calls  atomic.Int64
@@ -105,6 +106,9 @@ func (s *server) serve(in io.Reader) int {
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadBytes('\n')
+		if err != nil && s.has("stays") {
+			<-time.After(time.Minute)
+		}
 		if err != nil {
 			return 0
 		}

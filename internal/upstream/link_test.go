@@ -236,7 +236,7 @@ func TestACallThatWasUnderWayIsLostAndNotRepeatedUnlessItMayBe(t *testing.T) {
 }
 
 func TestAProgramThatClosesItsOutputIsReplaced(t *testing.T) {
-	u := newHouse(t).open(program("legacy"))
+	u := newHouse(t).open(program("legacy", "stays"))
 	before := must(t, u, tool("pid", `{}`))
 	if e := fails(t, u, tool("shut", `{}`)); e.Code != mcp.CodeCallLost {
 		t.Errorf("got %v, want code %d", e, mcp.CodeCallLost)
