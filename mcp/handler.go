@@ -74,6 +74,10 @@ type Request struct {
 	// stands for: whoever holds it lets it go and answers with an error. It
 	// never crosses a wire.
 	Abandon bool
+	// NoTasks says that there are no tasks where the request was made, so that a
+	// call that its server can only answer with one is driven to its result,
+	// whatever the client might take elsewhere. It never crosses a wire.
+	NoTasks bool
 	// Notify takes notifications that belong to this request, in order, before
 	// Handle returns; it is not called concurrently. It may block until the
 	// peer has taken them, at most for the edge's write deadline. May be nil.

@@ -26,9 +26,11 @@ func (a *App) Direct(server config.Server) (*Direct, error) {
 	return &Direct{up}, nil
 }
 
-// Handle implements mcp.Handler.
+// Handle implements mcp.Handler. Commands wait for results and know no tasks.
 func (d *Direct) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-	return d.up.Handle(ctx, req)
+	own := *req
+	own.NoTasks = true
+	return d.up.Handle(ctx, &own)
 }
 
 // Status reports what is known of the server now; it asks nobody.

@@ -58,9 +58,9 @@ func (m *many) call(ctx context.Context, req *mcp.Request, k kind) (mcp.Result, 
 // forward gives the request to the server, under the server's own name for
 // what it is about.
 func (m *member) forward(ctx context.Context, req *mcp.Request, name string) (mcp.Result, error) {
-	if req.Name != name {
+	if req.Name != name || req.Method == "tools/call" {
 		own := *req
-		own.Name = name
+		own.Name, own.NoTasks = name, true
 		req = &own
 	}
 	return m.Handler.Handle(ctx, req)

@@ -119,6 +119,9 @@ func TestWhatAClientSaysOfTasksGoesNoFurtherThanTheyExist(t *testing.T) {
 		}
 		req := <-c.server.requests
 		asks := req.Params.Get("task") != nil
+		if req.NoTasks == c.passes {
+			t.Errorf("%s at %q: the server is told that there are no tasks: %v", c.name, c.endpoint, req.NoTasks)
+		}
 		if !c.r.Modern() && asks != c.passes || req.Params.Get("grease") == nil {
 			t.Errorf("%s at %q: the server got %s, want the task: %v", c.name, c.endpoint, req.Params.Raw(), c.passes)
 		}

@@ -12,15 +12,18 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
-// TaskDriver is a server of the stateless era that answers no call with a task,
-// except to clients that declared the extension io.modelcontextprotocol/tasks.
+// TaskDriver is a server of the stateless era for clients of every revision, of
+// which only those of the same era can take a task as the answer to a call, if
+// they declare the extension io.modelcontextprotocol/tasks.
 //
-// To them everything passes as it is. A call of any other client that the server
-// refuses because it can answer only with a task (-32021, so that nothing was
-// done) is made again with the extension declared, and the driver waits for the
-// task: its questions become input_required, its end the result of the call, and
-// when nobody waits any more, it is cancelled. Until a server refuses, nothing is
-// declared: one that can answer at once shall do so.
+// To clients of that era everything passes as it is, the refusal of those who do
+// not declare it too, unless there are no tasks where they call (see
+// mcp.Request.NoTasks). A call of any other that the server refuses because it
+// can answer only with a task (-32021, so that nothing was done) is made again
+// with the extension declared, and the driver waits for the task: its questions
+// become input_required, its end the result of the call, and when nobody waits
+// any more, it is cancelled. Until a server refuses, nothing is declared: one
+// that can answer at once shall do so.
 type TaskDriver struct {
 	server  mcp.Handler
 	parking *Parking
@@ -45,7 +48,11 @@ func (d *TaskDriver) Busy() bool { return d.driven.Load() > 0 }
 // Handle implements mcp.Handler.
 func (d *TaskDriver) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
 	result, err := d.server.Handle(ctx, req)
-	if req.Method != "tools/call" || !isTask(result, err) && !wantsTasks(err) || req.Client.TakesTasks() {
+	if req.Method != "tools/call" || !isTask(result, err) && !wantsTasks(err) {
+		return result, err
+	}
+	own := req.Client != nil && req.Client.Revision.Modern() && !req.NoTasks
+	if req.Client.TakesTasks() || err != nil && own {
 		return result, err
 	}
 	again := *req

@@ -73,6 +73,7 @@ func TestServerThatNeedsTheTasksExtension(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, driver, peer := drivenServer(t)
 				req := ask(as(r, ""), "tools/call", driveParams)
+				req.NoTasks = r.Modern()
 				got := tells(req)
 				begin := time.Now()
 				done := start(t.Context(), h, req)
@@ -116,6 +117,24 @@ func TestServerThatNeedsTheTasksExtension(t *testing.T) {
 			if out := <-done; string(out.result.Raw()) != result {
 				t.Errorf("%s: got %s, %v", method, out.result.Raw(), out.err)
 			}
+		}
+	})
+	t.Run("refuses a client of its own era that did not declare it", func(t *testing.T) {
+		h, _, peer := drivenServer(t)
+		done := start(t.Context(), h, ask(as(mcp.Revision20260728, ""), "tools/call", driveParams))
+		fail(peer, "tools/call", needsTask)
+		var wire *mcp.Error
+		if out := <-done; !errors.As(out.err, &wire) || wire.Code != mcp.CodeMissingCapability || !strings.Contains(string(wire.Data), `"grease":1`) {
+			t.Errorf("got %s, %v", out.result.Raw(), out.err)
+		}
+	})
+	t.Run("that makes a task all the same is waited for", func(t *testing.T) {
+		h, _, peer := drivenServer(t)
+		done := start(t.Context(), h, ask(as(mcp.Revision20260728, ""), "tools/call", driveParams))
+		answer(peer, "tools/call", strings.Replace(modernState("working", "", `,"pollIntervalMs":1`), "complete", "task", 1))
+		answer(peer, "tasks/get", modernState("completed", "", `,"result":{"ok":1}`))
+		if out := <-done; string(out.result.Raw()) != `{"ok":1}` {
+			t.Errorf("got %s, %v, want no task: the client did not declare that it takes one", out.result.Raw(), out.err)
 		}
 	})
 	for name, failure := range map[string]string{
@@ -328,7 +347,9 @@ func TestDrivenTaskAsksASessionsClient(t *testing.T) {
 	t.Run("a parked one is asked again for what was not answered, and given up when nobody comes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h, driver, server := drivenServer(t)
-			done := start(t.Context(), h, ask(as(mcp.Revision20260728, ""), "tools/call", driveParams))
+			req := ask(as(mcp.Revision20260728, ""), "tools/call", driveParams)
+			req.NoTasks = true
+			done := start(t.Context(), h, req)
 			made(t, server, `,"pollIntervalMs":1`)
 			answer(server, "tasks/get", modernState("input_required", "", asked+`{`+one+`,`+two+`}`))
 			out := <-done
