@@ -16,6 +16,16 @@ type Principal struct {
 	// ID is unique and stable: sessions, parked calls and caches are bound to
 	// it. Empty means that nobody was asked (loopback without authentication).
 	ID string
+	// Name is what people call it; empty means ID.
+	Name string
+	// Roles are what it may be, by names that the policy knows; a role says nothing by itself.
+	Roles []string
+	// Groups are those that its identity provider put it into.
+	Groups []string
+	// Servers are the names of the servers that its credentials are bound to; nil means that they are not bound.
+	Servers []string
+	// Method is how it proved who it is, for logs and policies: token, key, jwt, mtls or password.
+	Method string
 }
 
 // WithPrincipal returns a context whose calls are made by p.
