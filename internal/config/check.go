@@ -218,7 +218,8 @@ func (c *checker) upkeep(path string, u Upkeep) {
 	}
 	atMost("retries.min_backoff", "retries.max_backoff", u.Retries.MinBackoff, u.Retries.MaxBackoff)
 	atMost("restart.min_backoff", "restart.max_backoff", u.Restart.MinBackoff, u.Restart.MaxBackoff)
-	if u.KeepConnections > u.MaxConnections && c.either(path, "keep_connections", "max_connections") {
+	kept := c.isSet(path+".keep_connections") || c.isSet(path+".max_connections") && c.isSet("defaults.keep_connections")
+	if u.KeepConnections > u.MaxConnections && kept { // its own default just means all of them
 		c.fault(path+".keep_connections", fmt.Sprintf("%d is more than max_connections, %d", u.KeepConnections, u.MaxConnections),
 			"make it smaller, or the other larger")
 	}

@@ -138,8 +138,8 @@ type Upkeep struct {
 	MaxConcurrency int `yaml:"max_concurrency" default:"64" min:"1" max:"100000" aka:"concurrency"`
 	// Most calls that wait for their turn; the next one is refused at once.
 	MaxQueue int `yaml:"max_queue" default:"256" min:"0" max:"1000000" aka:"queue"`
-	// Connections to a url server that are kept open between calls.
-	KeepConnections int `yaml:"keep_connections" default:"16" min:"0" max:"100000" env:"MCP_POOL_MIN_SIZE"`
+	// Connections to a url server that are kept open between calls; as many as there may be at once unless said otherwise.
+	KeepConnections int `yaml:"keep_connections" default:"256" min:"0" max:"100000" env:"MCP_POOL_MIN_SIZE"`
 	// Most connections to one address of a url server.
 	MaxConnections int `yaml:"max_connections" default:"256" min:"1" max:"100000" env:"MCP_POOL_MAX_SIZE"`
 
