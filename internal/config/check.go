@@ -83,6 +83,8 @@ func (c *Config) check(known strict.Faults) strict.Faults {
 	}
 	k.session()
 	k.telemetry()
+	k.audit()
+	k.secrets()
 	return k.faults
 }
 

@@ -58,6 +58,10 @@ type Config struct {
 	Log Log `yaml:"log"`
 	// Metrics and traces.
 	Telemetry Telemetry `yaml:"telemetry"`
+	// The record of who had what done.
+	Audit Audit `yaml:"audit"`
+	// Keys for what is kept encrypted, and what counts as a secret in logs.
+	Secrets Secrets `yaml:"secrets"`
 	// What happens on SIGTERM and SIGINT.
 	Shutdown Shutdown `yaml:"shutdown"`
 
