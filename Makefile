@@ -53,12 +53,13 @@ start-monitoring: ## start Prometheus and Grafana in front of /metrics
 	echo 'The gateway serves Prometheus metrics at /metrics; point a Prometheus of your own at 127.0.0.1:8000.' >&2; exit 1
 
 .PHONY: peers
-peers: ## install the MCP clients, servers and suites that the tests speak with
+peers: ## install the MCP clients, servers and suites, and the database servers, that the tests speak with
 	test/peers/setup
+	test/servers/setup
 
 .PHONY: check
 check: house ## formatting, vet, the laws of the house, staticcheck, known vulnerabilities
-	for script in .ci/run .ci/fuzz .ci/vulncheck test/peers/setup; do bash -n $$script; done
+	for script in .ci/run .ci/fuzz .ci/vulncheck test/peers/setup test/servers/setup; do bash -n $$script; done
 	go vet ./...
 	go run $(STATICCHECK) -tests=false ./...
 	@# Tests play peers that use what 2026-07-28 deprecates; the gateway has to carry it for as long as it works.
