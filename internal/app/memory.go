@@ -19,11 +19,12 @@ func holdFloor() (release func()) {
 	return func() { runtime.KeepAlive(floor) }
 }
 
-// When memory is given back to the system: in quiet times, if enough has been
-// used since the last time. Stacks shrink by half with each round.
+// When memory is given back to the system: after a second of quiet, if enough has been used since the last time. Taking
+// it away between bursts that follow each other would cost more than it gives. Stacks shrink by half with each round.
 const (
-	trimEvery  = 250 * time.Millisecond
-	trimQuiet  = 256 << 10 // bytes allocated in that time that still count as quiet
+	trimEvery  = 100 * time.Millisecond
+	trimAfter  = 10        // that many times in a row it was quiet
+	trimQuiet  = 100 << 10 // bytes allocated in that time that still count as quiet
 	trimWorth  = 4 << 20   // bytes allocated since the last time that make it worth the work
 	trimRounds = 4
 )
@@ -35,7 +36,7 @@ func trim(ctx context.Context) {
 	defer tick.Stop()
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	var before, trimmed uint64
-	rounds := trimRounds
+	quiet, rounds := 0, trimRounds
 	for {
 		select {
 		case <-tick.C:
@@ -44,12 +45,15 @@ func trim(ctx context.Context) {
 		}
 		metrics.Read(sample)
 		now := sample[0].Value.Uint64()
-		quiet := now-before < trimQuiet
+		quiet++
+		if now-before >= trimQuiet {
+			quiet = 0
+		}
 		before = now
 		if now-trimmed > trimWorth {
 			rounds = 0
 		}
-		if quiet && rounds < trimRounds {
+		if quiet >= trimAfter && rounds < trimRounds {
 			debug.FreeOSMemory()
 			rounds++
 			trimmed = now
