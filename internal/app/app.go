@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dragoman-mcp/dragoman/internal/builtin"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/gateway"
@@ -27,6 +26,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 	"github.com/dragoman-mcp/dragoman/mcp/legacy"
+	"github.com/dragoman-mcp/dragoman/server"
 )
 
 // Options are what the outside world gives to an App.
@@ -40,9 +40,12 @@ type Options struct {
 	QuietCalls bool
 	// Proxy returns the HTTP proxy for a request; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Builtin makes a server that the configuration calls builtin, from its
-	// settings; those of package builtin by default.
-	Builtin func(name string, settings json.RawMessage) (mcp.Handler, error)
+	// Servers makes a server that the configuration calls builtin, as
+	// builtin.Open does; without it there are none.
+	Servers func(kind string, env *server.Env) (*server.Server, error)
+	// Builtin takes the place of Servers for whatever answers like a server: for
+	// tests, and for programs that embed the gateway.
+	Builtin func(kind string, settings json.RawMessage) (mcp.Handler, error)
 }
 
 // App is a gateway with its servers. Close it.
@@ -58,6 +61,8 @@ type App struct {
 	gateway   *gateway.Gateway
 	info      []byte
 	cfg       atomic.Pointer[config.Config]
+
+	inhouse inhouse
 
 	ctx  context.Context // of the servers' upkeep
 	stop context.CancelFunc
@@ -79,11 +84,6 @@ type running struct {
 func Open(cfg *config.Config, o Options) (*App, error) {
 	if o.LogOutput == nil {
 		o.LogOutput = io.Discard
-	}
-	if o.Builtin == nil {
-		o.Builtin = func(name string, settings json.RawMessage) (mcp.Handler, error) {
-			return builtin.New(name, o.Version, settings)
-		}
 	}
 	info, err := json.Marshal(map[string]string{"name": "dragoman", "title": "Dragoman", "version": o.Version})
 	if err != nil {
@@ -164,6 +164,16 @@ func (a *App) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// abort ends the calls under way with an error; Close must follow.
+func (a *App) abort() {
+	a.gateway.Stop()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.running {
+		r.up.Abort()
+	}
+}
+
 // Endpoint returns the handler of an endpoint, as the gateway does.
 func (a *App) Endpoint(name string) (mcp.Handler, bool) { return a.gateway.Endpoint(name) }
 
@@ -215,7 +225,7 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 			next[name] = was
 			continue
 		}
-		up, err := upstream.New(server, a.surroundings(cfg))
+		up, err := upstream.New(server, a.surroundings(cfg, name))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -228,10 +238,10 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 	return next, fresh, errors.Join(errs...)
 }
 
-func (a *App) surroundings(cfg *config.Config) upstream.Surroundings {
+func (a *App) surroundings(cfg *config.Config, name string) upstream.Surroundings {
 	return upstream.Surroundings{
 		Network: a.network, Processes: a.processes,
-		Builtin: a.o.Builtin,
+		Builtin: a.builtin(cfg, name),
 		Parking: a.parking, Info: a.info,
 		Limits:     jsonrpc.Limits{MaxDepth: cfg.Limits.Depth},
 		MaxMessage: int64(cfg.Limits.UpstreamResponse),

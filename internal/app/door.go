@@ -36,9 +36,10 @@ type doors struct {
 
 	calls atomic.Int64 // under way, subscriptions left out
 
-	mu     sync.Mutex // guards what follows
-	open   map[string]*door
-	closed bool
+	mu      sync.Mutex // guards what follows, and the beginning of sockets
+	sockets sync.WaitGroup
+	open    map[string]*door
+	closed  bool
 }
 
 // counted counts the calls of next.
@@ -55,8 +56,9 @@ func (d *doors) counted(next mcp.Handler) mcp.Handler {
 // lastWords is how long an answer that is ready may take to be on its way.
 const lastWords = 100 * time.Millisecond
 
-// settle waits until the calls under way have been answered, or ctx ends.
-func (d *doors) settle(ctx context.Context) {
+// settle waits until the calls under way have been answered; false when ctx ended
+// before.
+func (d *doors) settle(ctx context.Context) bool {
 	tick := time.NewTicker(lastWords)
 	defer tick.Stop()
 	for quiet := 0; quiet < 2; {
@@ -66,9 +68,10 @@ func (d *doors) settle(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
+	return true
 }
 
 func newDoors(a *App) *doors {
@@ -142,6 +145,11 @@ func (d *doors) mcp(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *doors) socket(found *door, w http.ResponseWriter, r *http.Request) {
+	if !d.enter() {
+		d.unknown(w, r)
+		return
+	}
+	defer d.sockets.Done()
 	conn, err := websocket.Upgrade(w, r, websocket.Options{
 		MaxMessageBytes: int(found.cfg.Limits.Body), WriteTimeout: found.cfg.Limits.WriteTimeout,
 		PingInterval: found.cfg.Limits.KeepAlive,
@@ -157,6 +165,16 @@ func (d *doors) socket(found *door, w http.ResponseWriter, r *http.Request) {
 	if err := found.converse(ctx, conn); err != nil {
 		d.app.log.DebugContext(ctx, "websocket ended", "err", err)
 	}
+}
+
+// enter counts a socket that close waits for; false when it is too late for one.
+func (d *doors) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.sockets.Add(1)
+	}
+	return !d.closed
 }
 
 // events answers HTTP+SSE.
@@ -175,20 +193,22 @@ func (d *doors) unknown(w http.ResponseWriter, r *http.Request) {
 	}})
 }
 
-// close ends all streams and sessions.
+// close ends all sessions and streams, and waits for them. Calls of sessions that
+// wait for their client end with that, so they must come first.
 func (d *doors) close() {
-	d.cancel()
 	d.mu.Lock()
 	d.closed = true
 	open := d.open
 	d.open = nil
 	d.mu.Unlock()
+	d.cancel()
 	var wg sync.WaitGroup
+	wg.Go(d.sockets.Wait)
 	for _, found := range open {
 		wg.Go(func() {
+			found.sessions.Close()
 			found.stream.Close()
 			_ = found.sse.Close()
-			found.sessions.Close()
 		})
 	}
 	wg.Wait()

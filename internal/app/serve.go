@@ -96,8 +96,12 @@ func (s *Server) reloadNow(w http.ResponseWriter, _ *http.Request) {
 // Refresh takes up who may come in from the configuration in use.
 func (s *Server) Refresh() { s.guard.Store(auth.NewGuard(s.app.Config())) }
 
-// Run serves until ctx ends, then drains: calls under way are answered, at most
-// until the drain timeout, and streams are ended.
+// farewell is how long at most the end of calls that did not end within the drain
+// timeout, and of streams, may take to reach the clients.
+const farewell = 3 * time.Second
+
+// Run serves until ctx ends, then drains: calls under way are answered, those that
+// are not within the drain timeout with an error, and then streams are ended.
 func (s *Server) Run(ctx context.Context) error {
 	defer holdFloor()()
 	trimming, stopTrimming := context.WithCancel(ctx)
@@ -114,15 +118,21 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
-	drain, cancel := context.WithTimeout(context.Background(), max(s.app.Config().Shutdown.DrainTimeout, time.Millisecond))
+	limit := max(s.app.Config().Shutdown.DrainTimeout, time.Millisecond)
+	drain, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	parting, cancel := context.WithTimeout(context.Background(), limit+farewell)
 	defer cancel()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.doors.settle(drain)
+		if !s.doors.settle(drain) {
+			s.app.abort()
+			s.doors.settle(parting)
+		}
 		s.doors.close()
 	}()
-	err := s.http.Shutdown(drain)
+	err := s.http.Shutdown(parting)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close()
 	}

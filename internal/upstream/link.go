@@ -167,8 +167,9 @@ type call struct {
 	next, prev *call // under way on the same link; guarded by the link's roster
 }
 
-// roster is the calls under way on a link whose end does not end them. It costs
-// a call less than a context of both its caller and the link.
+// roster is the calls under way on a link, which end when it is closed, before its
+// process has: that may take its time. It costs a call less than a context of both
+// its caller and the link.
 type roster struct {
 	mu    sync.Mutex // guards what follows
 	first *call
@@ -216,10 +217,8 @@ func (r *roster) end() {
 // handle makes a call on a link that was got for it, and lets that go.
 func (l *link) handle(ctx context.Context, c *call) (mcp.Result, error) {
 	defer l.calls.Add(-1)
-	if l.done == nil { // closing it does not end what is under way
-		l.roster.add(c)
-		defer l.roster.remove(c)
-	}
+	l.roster.add(c)
+	defer l.roster.remove(c)
 	result, err := l.handler.Handle(ctx, c.req)
 	now := time.Now()
 	if !c.who.own {

@@ -150,6 +150,7 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if parked {
 		u.resuming.Add(1)
 		defer u.resuming.Add(-1)
+		defer context.AfterFunc(u.ctx, cancel)()
 		result, err = u.around.Parking.Resume(own, req)
 	} else {
 		result, err = u.try(own, &call{req: req, who: u.askerOf(req), began: began, cancel: cancel})
@@ -260,10 +261,7 @@ func (u *Upstream) close(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	for _, r := range u.replicas {
-		r.close()
-	}
-	u.cancel()
+	u.Abort()
 	u.links.Wait()
 	var errs []error
 	for _, r := range u.replicas {
@@ -273,6 +271,15 @@ func (u *Upstream) close(ctx context.Context) error {
 		u.pool.Close()
 	}
 	return errors.Join(errs...)
+}
+
+// Abort ends the calls under way with an error, and takes no more. It does not
+// wait; Close must follow.
+func (u *Upstream) Abort() {
+	for _, r := range u.replicas {
+		r.close()
+	}
+	u.cancel()
 }
 
 // Restart lets the server's processes and connections go, one by one as their

@@ -20,7 +20,7 @@ type ServeOptions struct {
 	MaxCalls int
 	// Grace is how long requests under way may still be answered after the
 	// client has closed its end, where it can go on reading: a pipe, not a
-	// socket. None by default.
+	// socket; and after the context of Serve has ended. None by default.
 	Grace time.Duration
 }
 
@@ -30,23 +30,35 @@ type ServeOptions struct {
 // (2026-07-28, basic/versioning, "dual-era servers").
 //
 // It returns nil when the client has closed the connection, and otherwise why
-// it ended. It closes conn, and when it returns nothing is under way.
+// it ended. When ctx ends, subscriptions are answered with their result, and what
+// is under way after the grace with an error, before the connection is closed.
+// It closes conn, and when it returns nothing is under way.
 func Serve(ctx context.Context, conn mcp.Conn, h mcp.Handler, sessions mcp.Sessions, o ServeOptions) error {
 	if o.MaxCalls == 0 {
 		o.MaxCalls = 256
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx)) // of the connection: what ctx ends can still be told
 	s := &serving{
 		conn: conn, handler: h, sessions: sessions, o: o,
 		slots: make(chan struct{}, o.MaxCalls),
-		calls: make(map[jsonrpc.ID]context.CancelFunc),
+		calls: make(map[jsonrpc.ID]context.CancelCauseFunc),
 	}
-	listening, deafen := context.WithCancel(ctx)
+	listening, deafen := context.WithCancel(own)
 	s.listening = listening
-	err := s.read(ctx)
+	parted := make(chan struct{})
+	stay := context.AfterFunc(ctx, func() {
+		defer close(parted)
+		deafen()
+		s.part(own)
+		cancel()
+	})
+	err := s.read(own)
+	if !stay() {
+		<-parted
+	}
 	deafen()
 	if errors.Is(err, io.EOF) && o.Grace > 0 {
-		s.finish(ctx, o.Grace)
+		s.finish(own, o.Grace)
 	}
 	cancel()
 	if s.session != nil {
@@ -60,13 +72,35 @@ func Serve(ctx context.Context, conn mcp.Conn, h mcp.Handler, sessions mcp.Sessi
 	return err
 }
 
+// part lets a client that has not gone hear how its requests ended before we go:
+// those under way have the grace to be answered, then they are cancelled and
+// answered with that.
+func (s *serving) part(ctx context.Context) {
+	if s.o.Grace > 0 {
+		s.finish(ctx, s.o.Grace)
+	}
+	s.mu.Lock()
+	for _, cancel := range s.calls {
+		cancel(nil)
+	}
+	s.mu.Unlock()
+	s.finish(ctx, courtesy)
+}
+
 // finish waits until every request under way is answered, at most for grace.
 func (s *serving) finish(ctx context.Context, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
+	held := 0
+	defer func() {
+		for range held {
+			<-s.slots
+		}
+	}()
 	for range cap(s.slots) {
 		select {
 		case s.slots <- struct{}{}: // a place that nobody holds, or that has become free
+			held++
 		case <-ctx.Done():
 			return
 		}
@@ -85,7 +119,7 @@ type serving struct {
 	session   mcp.Session // set by the reader, once
 
 	mu    sync.Mutex // guards calls
-	calls map[jsonrpc.ID]context.CancelFunc
+	calls map[jsonrpc.ID]context.CancelCauseFunc
 }
 
 // Send implements mcp.Stream: on a connection everything goes the same way.
@@ -161,19 +195,19 @@ func (s *serving) open(ctx context.Context, msg jsonrpc.Message) jsonrpc.Message
 // receive handles what wants no answer.
 func (s *serving) receive(ctx context.Context, msg jsonrpc.Message) {
 	if msg.Method == "notifications/cancelled" {
-		s.cancel(jsonrpc.ID(msg.Params.Get("requestId")))
+		s.cancel(jsonrpc.ID(msg.Params.Get("requestId")), errCancelled)
 	}
 	if s.session != nil {
 		s.session.Receive(ctx, msg)
 	}
 }
 
-func (s *serving) cancel(id jsonrpc.ID) {
+func (s *serving) cancel(id jsonrpc.ID, why error) {
 	s.mu.Lock()
 	cancel := s.calls[id]
 	s.mu.Unlock()
 	if cancel != nil {
-		cancel()
+		cancel(why)
 	}
 }
 
@@ -187,15 +221,15 @@ func (s *serving) start(ctx context.Context, msg jsonrpc.Message, done func(json
 	default:
 		return done(jsonrpc.Message{ID: msg.ID, Error: mcp.Errorf(mcp.CodeBusy, "%d requests are under way, no more are taken", s.o.MaxCalls)})
 	}
-	callCtx, cancel := context.WithCancel(ctx)
+	callCtx, cancel := context.WithCancelCause(ctx)
 	if !s.enter(msg.ID, cancel) {
-		cancel()
+		cancel(nil)
 		<-s.slots
 		return done(jsonrpc.Message{ID: msg.ID, Error: mcp.Errorf(jsonrpc.CodeInvalidRequest, "a request with id %s is already under way", string(msg.ID))})
 	}
 	s.work.Go(func() {
 		defer func() { <-s.slots }()
-		defer cancel()
+		defer cancel(nil)
 		answer := run(callCtx, msg)
 		if s.leave(msg.ID, callCtx) {
 			answer = jsonrpc.Message{}
@@ -205,7 +239,7 @@ func (s *serving) start(ctx context.Context, msg jsonrpc.Message, done func(json
 	return nil
 }
 
-func (s *serving) enter(id jsonrpc.ID, cancel context.CancelFunc) bool {
+func (s *serving) enter(id jsonrpc.ID, cancel context.CancelCauseFunc) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.calls[id]; ok {
@@ -215,12 +249,12 @@ func (s *serving) enter(id jsonrpc.ID, cancel context.CancelFunc) bool {
 	return true
 }
 
-// leave reports whether the call was cancelled before it was answered.
+// leave reports whether the client has cancelled the call before it was answered.
 func (s *serving) leave(id jsonrpc.ID, ctx context.Context) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.calls, id)
-	return ctx.Err() != nil
+	return errors.Is(context.Cause(ctx), errCancelled)
 }
 
 // modern answers a stateless request.
@@ -241,10 +275,13 @@ func (s *serving) modern(ctx context.Context, msg jsonrpc.Message) (answer jsonr
 		_ = s.Send(ctx, jsonrpc.Message{Method: n.Method, Params: n.Params}) // the reader notices when the client has gone
 	}
 	if listening {
-		stop := context.AfterFunc(s.listening, func() { s.cancel(msg.ID) })
+		stop := context.AfterFunc(s.listening, func() { s.cancel(msg.ID, nil) })
 		defer stop()
 	}
 	result, err := s.handler.Handle(ctx, req)
+	if listening && err != nil && s.listening.Err() != nil {
+		result, err = mcp.EmptyResult(), nil // 2026-07-28, basic/patterns/subscriptions, "Graceful Closure"
+	}
 	if err != nil {
 		return jsonrpc.Message{ID: msg.ID, Error: mcp.WireError(err)}
 	}
