@@ -47,17 +47,26 @@ func newLines(out io.Writer) *lines {
 
 // Write implements io.Writer for one whole line. It never fails and never waits.
 func (l *lines) Write(line []byte) (int, error) {
+	l.add(line, false)
+	return len(line), nil
+}
+
+// add takes one whole line; in a visible one nothing has to be escaped any more.
+func (l *lines) add(line []byte, visible bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.pending)+len(line) > maxPending {
 		l.dropped++
-		return len(line), nil
+		return
 	}
 	if len(l.pending) == 0 {
 		signal(l.some)
 	}
-	l.pending = appendVisible(l.pending, line)
-	return len(line), nil
+	if visible {
+		l.pending = append(l.pending, line...)
+	} else {
+		l.pending = appendVisible(l.pending, line)
+	}
 }
 
 // hurry has what waits written at once.

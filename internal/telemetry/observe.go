@@ -117,6 +117,9 @@ func (o *observer) logCall(ctx context.Context, req *mcp.Request, series *series
 	if o.t.o.QuietCalls && out.err == nil || !series.log.Enabled(ctx, level) {
 		return
 	}
+	if out.err == nil && series.line != nil && series.line.write(ctx, out) {
+		return
+	}
 	r := slog.NewRecord(out.end, level, "call", 0)
 	var buf [7]slog.Attr
 	attrs := append(buf[:0], slog.Float64("duration_ms", float64(out.end.Sub(out.start).Microseconds())/1e3))
@@ -148,6 +151,7 @@ type series struct {
 	key      seriesKey
 	duration prometheus.Observer
 	log      slog.Handler
+	line     *callLine // quicker than log, for calls that went well; nil where the line needs more words
 }
 
 func (s *series) observe(took time.Duration, sp span) {
@@ -226,7 +230,11 @@ func (s *legState) addSeries(key seriesKey) *series {
 		return found
 	}
 	key.tool = strings.Clone(key.tool) // it may be a part of a large message
-	made := &series{key: key, duration: s.t.families.duration(s.key, key), log: s.t.calls.WithAttrs(s.attrs(key))}
+	attrs := s.attrs(key)
+	made := &series{key: key, duration: s.t.families.duration(s.key, key), log: s.t.calls.WithAttrs(attrs)}
+	if key.method != other && key.tool != other && s.key.Side == Incoming {
+		made.line = newCallLine(s.t.lines, s.t.o.Log.Format, attrs)
+	}
 	grown := maps.Clone(known)
 	grown[key] = made
 	s.known.Store(&grown)
