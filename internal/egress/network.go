@@ -45,6 +45,9 @@ type Options struct {
 	// called concurrently. Nil allows every address. Of a request that goes
 	// through a proxy it sees the proxy's address only.
 	Allow func(netip.AddrPort) error
+	// Guard, when set, resolves every name itself and lets through only what its
+	// policy allows; see guard.go. Nil allows every destination.
+	Guard *Guard
 	// Proxy returns the proxy for a request, nil for none, as
 	// http.ProxyFromEnvironment does; it is asked once for each scheme and host.
 	// A nil Proxy means that there is none.
@@ -112,6 +115,9 @@ func New(o Options) *Network {
 	o.TLS = o.TLS.Clone()
 	if o.TLS.ClientSessionCache == nil {
 		o.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(maxTLSSessions)
+	}
+	if o.Guard != nil {
+		o.Proxy = o.Guard.viaProxy(o.Proxy)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &Network{o: o, cancel: cancel, pools: make(map[*Pool]struct{})}
@@ -193,9 +199,24 @@ func (n *Network) reap(ctx context.Context) {
 	}
 }
 
+// DialContext opens a connection, for drivers of databases and the like that
+// take a function for it. network is tcp, tcp4 or tcp6, address host:port.
+func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.dialTCP(ctx, network, address)
+}
+
+// LookupHost is for drivers that resolve names before they dial: it gives the
+// name back, so that DialContext gets it, resolves it and judges it.
+func (n *Network) LookupHost(_ context.Context, host string) ([]string, error) {
+	return []string{host}, nil
+}
+
 // dialTCP opens a connection to one of the addresses of a host, whichever answers first.
 func (n *Network) dialTCP(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: n.o.DialTimeout, Control: n.checkAddress}
+	if n.o.Guard != nil {
+		return n.o.Guard.dial(ctx, &d, network, address)
+	}
 	return d.DialContext(ctx, network, address)
 }
 
