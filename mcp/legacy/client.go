@@ -13,8 +13,13 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
-// courtesy bounds what we still tell a peer after the call that it was for has ended.
-const courtesy = 2 * time.Second
+const (
+	// courtesy bounds what we still tell a peer after the call that it was for has ended.
+	courtesy = 2 * time.Second
+	// maxCourtesies bounds how many calls at once are ended behind their callers'
+	// backs. The callers of others wait for it.
+	maxCourtesies = 256
+)
 
 // ClientOptions say how to open a session with a server.
 type ClientOptions struct {
@@ -51,14 +56,16 @@ type Client struct {
 	alone  chan struct{} // one place: the call that has the session to itself
 	hub    hub
 
-	sorting sync.WaitGroup // requests of the server whose call is not clear yet
-	puzzles atomic.Int32   // how many
+	sorting sync.WaitGroup // requests of the server whose call is not clear yet, and courtesies
+	puzzles atomic.Int32   // how many of the former
 	tasks   tasks
 
-	mu        sync.Mutex // guards what follows
-	flights   map[*flight]bool
-	exclusive bool
-	level     int // severity that the server was last told; -1 for none
+	mu         sync.Mutex // guards what follows, and the beginning of courtesies
+	flights    map[*flight]bool
+	exclusive  bool
+	level      int // severity that the server was last told; -1 for none
+	courtesies int // under way
+	closed     bool
 }
 
 var _ mcp.Handler = (*Client)(nil)
@@ -89,8 +96,35 @@ func Connect(ctx context.Context, ch mcp.Channel, o ClientOptions) (*Client, err
 func (c *Client) Close() error {
 	err := c.ch.Close()
 	<-c.events
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	c.sorting.Wait()
 	return err
+}
+
+// behind tells the server something for which no caller should have to wait: one
+// that hangs does not take it, and the call's time may be up.
+func (c *Client) behind(tell func()) {
+	c.mu.Lock()
+	may := !c.closed && c.courtesies < maxCourtesies
+	if may {
+		c.courtesies++
+		c.sorting.Go(func() {
+			defer c.told()
+			tell()
+		})
+	}
+	c.mu.Unlock()
+	if !may {
+		tell()
+	}
+}
+
+func (c *Client) told() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.courtesies--
 }
 
 // Done is closed when the session has ended; Err then says why.
@@ -173,7 +207,7 @@ func (c *Client) exchange(ctx context.Context, method string, params jsonrpc.Obj
 			take(msg)
 		case <-ctx.Done():
 			call.Abandon()
-			c.tellCancelled(ctx, call.ID())
+			c.behind(func() { c.tellCancelled(ctx, call.ID()) })
 			return mcp.Result{}, ctx.Err()
 		}
 	}

@@ -176,15 +176,18 @@ func isCore(method string) bool {
 	return false
 }
 
-// abort ends the call because nobody waits for it any more.
+// abort ends the call because nobody waits for it any more. Nobody waits for the
+// server to take that either; until it has, the call counts as under way.
 func (f *flight) abort(ctx context.Context) {
-	f.cancelTask(ctx)
-	if !f.answered {
-		f.call.Abandon()
-		f.client.tellCancelled(ctx, f.call.ID())
-	}
-	f.dismiss()
-	f.leave()
+	f.client.behind(func() {
+		f.cancelTask(ctx)
+		if !f.answered {
+			f.call.Abandon()
+			f.client.tellCancelled(ctx, f.call.ID())
+		}
+		f.dismiss()
+		f.leave()
+	})
 }
 
 // dismiss answers what the server still asks, so that it does not wait for ever.
