@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dragoman-mcp/dragoman/internal/app"
+	"github.com/dragoman-mcp/dragoman/internal/builtin"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -140,7 +141,7 @@ func (r *reach) options(cmd *cobra.Command) app.Options {
 }
 
 func appOptions(log io.Writer) app.Options {
-	return app.Options{Version: buildVersion(), Environ: os.Environ(), LogOutput: log, Proxy: proxy}
+	return app.Options{Version: buildVersion(), Environ: os.Environ(), LogOutput: log, Proxy: proxy, Servers: builtin.Open}
 }
 
 // line is an open way to one server.

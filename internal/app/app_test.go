@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dragoman-mcp/dragoman/internal/app"
+	"github.com/dragoman-mcp/dragoman/internal/builtin"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 )
@@ -34,7 +35,7 @@ func parse(t *testing.T, text string) *config.Config {
 // run serves a configuration until the test ends.
 func run(t *testing.T, text string) (*app.App, *app.Server, string) {
 	t.Helper()
-	a, err := app.Open(parse(t, text), app.Options{Version: "test"})
+	a, err := app.Open(parse(t, text), app.Options{Version: "test", Servers: builtin.Open})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestOnlyWhoMayComesIn(t *testing.T) {
 func TestListeningBeyondThisMachineNeedsTokens(t *testing.T) {
 	cfg := parse(t, "listen: 127.0.0.1:0\nservers: {time: {builtin: time}}\n")
 	cfg.Listen = "0.0.0.0:0"
-	a, err := app.Open(cfg, app.Options{Version: "test"})
+	a, err := app.Open(cfg, app.Options{Version: "test", Servers: builtin.Open})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ var _ mcp.Handler = (*Direct)(nil)
 // Direct makes a server that is opened by the first call of it. Close it before
 // the App.
 func (a *App) Direct(server config.Server) (*Direct, error) {
-	up, err := upstream.New(server, a.surroundings(a.Config()))
+	up, err := upstream.New(server, a.surroundings(a.Config(), server.Name))
 	if err != nil {
 		return nil, err
 	}

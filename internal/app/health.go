@@ -106,7 +106,9 @@ func (s *Server) serverHealth(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	for _, st := range s.app.Statuses() {
 		if st.Server == name {
-			writeJSON(w, http.StatusOK, s.app.report(st))
+			body := s.app.report(st)
+			s.app.enquire(r.Context(), name, &body)
+			writeJSON(w, http.StatusOK, body)
 			return
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 	_ "time/tzdata" // a machine without zone files must not know fewer zones
 
-	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/dragoman-mcp/dragoman/server"
 )
 
 // Input of the tool now.
@@ -36,49 +36,60 @@ type moment struct {
 	Readable string `json:"-"`
 }
 
-// New returns the server. now is the clock; time.Now in production.
-func New(version string, now func() time.Time) *sdk.Server {
-	s := sdk.NewServer(&sdk.Implementation{Name: "time", Title: "Time", Version: version}, &sdk.ServerOptions{
-		Capabilities: &sdk.ServerCapabilities{},
+// New makes the server. It has no settings.
+func New(env *server.Env) (*server.Server, error) {
+	if err := env.Decode(&struct{}{}); err != nil {
+		return nil, err
+	}
+	s := server.New(env, server.About{
+		Name: "time", Title: "Time",
 		Instructions: "The current time in any time zone, and conversion between zones.",
 	})
-	closed := false
-	readOnly := func(title string, idempotent bool) *sdk.ToolAnnotations {
-		return &sdk.ToolAnnotations{Title: title, ReadOnlyHint: true, IdempotentHint: idempotent, OpenWorldHint: &closed, DestructiveHint: &closed}
+	c := clock{now: env.Now}
+	if c.now == nil {
+		c.now = time.Now
 	}
-	sdk.AddTool(s, &sdk.Tool{
+	server.AddTool(s, server.Tool{
 		Name: "now", Title: "Current time", Description: "Tells the current date and time in a time zone.",
-		Annotations: readOnly("Current time", false),
-	}, func(_ context.Context, _ *sdk.CallToolRequest, in nowInput) (*sdk.CallToolResult, moment, error) {
-		zone, err := load(in.TZ)
-		if err != nil {
-			return nil, moment{}, err
-		}
-		return answer(describe(now().In(zone)))
-	})
-	sdk.AddTool(s, &sdk.Tool{
+		Hints: server.Hints{ReadOnly: server.Yes, Destructive: server.No, Idempotent: server.No, OpenWorld: server.No},
+	}, c.tell)
+	server.AddTool(s, server.Tool{
 		Name: "convert", Title: "Convert a time", Description: "Converts a time from one time zone to another.",
-		Annotations: readOnly("Convert a time", true),
-	}, func(_ context.Context, _ *sdk.CallToolRequest, in convertInput) (*sdk.CallToolResult, moment, error) {
-		from, err := load(in.From)
-		if err != nil {
-			return nil, moment{}, err
-		}
-		to, err := load(in.To)
-		if err != nil {
-			return nil, moment{}, err
-		}
-		t, err := parse(in.Time, from, now())
-		if err != nil {
-			return nil, moment{}, err
-		}
-		return answer(describe(t.In(to)))
-	})
-	return s
+		Hints: server.Hints{ReadOnly: server.Yes, Destructive: server.No, Idempotent: server.Yes, OpenWorld: server.No},
+	}, c.convert)
+	return s, nil
 }
 
-func answer(m moment) (*sdk.CallToolResult, moment, error) {
-	return &sdk.CallToolResult{Content: []sdk.Content{&sdk.TextContent{Text: m.Readable}}}, m, nil
+type clock struct{ now func() time.Time }
+
+func (c clock) tell(_ context.Context, call *server.Call, in nowInput) (moment, error) {
+	zone, err := load(in.TZ)
+	if err != nil {
+		return moment{}, err
+	}
+	return answer(call, c.now().In(zone))
+}
+
+func (c clock) convert(_ context.Context, call *server.Call, in convertInput) (moment, error) {
+	from, err := load(in.From)
+	if err != nil {
+		return moment{}, err
+	}
+	to, err := load(in.To)
+	if err != nil {
+		return moment{}, err
+	}
+	t, err := parse(in.Time, from, c.now())
+	if err != nil {
+		return moment{}, err
+	}
+	return answer(call, t.In(to))
+}
+
+func answer(call *server.Call, t time.Time) (moment, error) {
+	m := describe(t)
+	call.Text(m.Readable)
+	return m, nil
 }
 
 // load returns a zone by its IANA name. "Local" is refused: it would tell where
@@ -89,7 +100,7 @@ func load(name string) (*time.Location, error) {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil || strings.EqualFold(name, "local") {
-		return nil, fmt.Errorf("there is no time zone %q; use an IANA name such as Europe/Amsterdam or America/New_York", name)
+		return nil, server.Errorf("use an IANA name such as Europe/Amsterdam or America/New_York", "there is no time zone %q", name)
 	}
 	return zone, nil
 }
@@ -111,7 +122,7 @@ func parse(text string, zone *time.Location, now time.Time) (time.Time, error) {
 			return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), 0, zone), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("cannot read the time %q; write it like 2026-07-28T09:30:00Z, 2026-07-28T09:30 or 09:30", text)
+	return time.Time{}, server.Errorf("write it like 2026-07-28T09:30:00Z, 2026-07-28T09:30 or 09:30", "cannot read the time %q", text)
 }
 
 func describe(t time.Time) moment {

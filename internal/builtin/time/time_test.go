@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	builtintime "github.com/dragoman-mcp/dragoman/internal/builtin/time"
+	"github.com/dragoman-mcp/dragoman/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -18,7 +19,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestTools(t *testing.T) {
 	now := func() time.Time { return time.Date(2026, 7, 28, 9, 30, 0, 0, time.UTC) }
 	here, there := sdk.NewInMemoryTransports()
-	server, err := builtintime.New("1", now).Connect(context.Background(), there, nil)
+	made, err := server.Open(&server.Env{Version: "1", Now: now}, builtintime.New)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := made.SDK().Connect(context.Background(), there, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +33,8 @@ func TestTools(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		_ = client.Close()
-		_ = server.Wait()
+		_ = session.Wait()
+		_ = made.Close()
 	})
 	for _, c := range []struct {
 		name, tool string

@@ -1,0 +1,203 @@
+package server
+
+import (
+	"cmp"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits bound one call and its answer. As a section of settings, its keys are
+// max_bytes, max_rows, max_tokens and timeout.
+type Limits struct {
+	// Most bytes of one answer. Default 256 KiB.
+	Bytes Size `yaml:"max_bytes" default:"256KiB" min:"1KiB" max:"64MiB"`
+	// Most rows, entries or matches of one answer. Default 1000.
+	Rows int `yaml:"max_rows" default:"1000" min:"1" max:"1000000"`
+	// Most tokens of one answer, as Tokens counts them. Default 25000.
+	Tokens int `yaml:"max_tokens" default:"25000" min:"100" max:"10000000"`
+	// Most time that one call may take. Default 30 s.
+	Time time.Duration `yaml:"timeout" default:"30s" min:"1ms" max:"1h"`
+}
+
+func (l Limits) complete() Limits {
+	return l.over(Limits{Bytes: 256 << 10, Rows: 1000, Tokens: 25000, Time: 30 * time.Second})
+}
+
+// over returns l with what it does not set taken from others.
+func (l Limits) over(others Limits) Limits {
+	return Limits{
+		Bytes: cmp.Or(l.Bytes, others.Bytes), Rows: cmp.Or(l.Rows, others.Rows),
+		Tokens: cmp.Or(l.Tokens, others.Tokens), Time: cmp.Or(l.Time, others.Time),
+	}
+}
+
+// Within returns l where it is set and not above what most allows, and most
+// elsewhere: what a caller wishes, within what it may have.
+func (l Limits) Within(most Limits) Limits {
+	return Limits{
+		Bytes: lower(l.Bytes, most.Bytes), Rows: lower(l.Rows, most.Rows),
+		Tokens: lower(l.Tokens, most.Tokens), Time: lower(l.Time, most.Time),
+	}
+}
+
+func lower[T Size | int | time.Duration](wish, most T) T {
+	if wish <= 0 || most > 0 && wish > most {
+		return most
+	}
+	return wish
+}
+
+// Budget returns what may be spent within l, nothing of it spent; fields that
+// are zero have no bound.
+func (l Limits) Budget() *Budget { return &Budget{most: l} }
+
+// Budget counts what an answer has room for. It must not be used concurrently.
+type Budget struct {
+	most   Limits
+	bytes  int
+	rows   int
+	tokens int
+}
+
+// Lower lowers what may be spent altogether to the caller's wishes, which never
+// raise it.
+func (b *Budget) Lower(wish Limits) { b.most = wish.Within(b.most) }
+
+// Row reports whether one more row, entry or match of this text fits, and counts
+// it if it does. When the very first does not fit, no other page will help: the
+// call should fail with an [Error] that says how to ask for less.
+func (b *Budget) Row(text []byte) bool {
+	tokens := 0
+	if b.most.Tokens > 0 {
+		tokens = Tokens(text)
+	}
+	if exceeds(b.rows+1, b.most.Rows) || exceeds(b.bytes+len(text), int(b.most.Bytes)) || exceeds(b.tokens+tokens, b.most.Tokens) {
+		return false
+	}
+	b.rows++
+	b.bytes += len(text)
+	b.tokens += tokens
+	return true
+}
+
+// Text returns as much of text as fits, ending between two characters, counts it,
+// and says whether that is all of it.
+func (b *Budget) Text(text string) (part string, whole bool) {
+	n := len(text)
+	if b.most.Bytes > 0 {
+		n = min(n, max(0, int(b.most.Bytes)-b.bytes))
+	}
+	if b.most.Tokens > 0 {
+		n = min(n, prefix(text[:n], b.most.Tokens-b.tokens))
+	}
+	for n > 0 && n < len(text) && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	b.bytes += n
+	b.tokens += Tokens(text[:n])
+	return text[:n], n == len(text)
+}
+
+// Rows says how many rows were counted.
+func (b *Budget) Rows() int { return b.rows }
+
+func exceeds(n, most int) bool { return most > 0 && n > most }
+
+// Page is embedded into results that may be cut.
+type Page struct {
+	Truncated  bool   `json:"truncated" jsonschema:"whether there is more"`
+	NextCursor string `json:"next_cursor,omitempty" jsonschema:"pass as cursor for what follows"`
+}
+
+func (p Page) cut() bool { return p.Truncated }
+
+// Tokens estimates how many tokens of a language model text is, rather too many
+// than too few: a word is a token for each five letters or part of them, digits
+// one for each three, signs one for each two that follow each other, a character
+// beyond ASCII one, beyond the basic plane three, and the space before a word
+// nothing. docs/builtin/README.md compares it with tokenizers.
+func Tokens[T string | []byte](text T) int {
+	var c counter
+	for i := 0; i < len(text); {
+		r, size := decode(text, i)
+		c.add(r)
+		i += size
+	}
+	return c.total()
+}
+
+// prefix is the length of the longest beginning of text with at most n tokens.
+func prefix(text string, n int) int {
+	var c counter
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if c.add(r); c.total() > n {
+			return i
+		}
+		i += size
+	}
+	return len(text)
+}
+
+func decode[T string | []byte](text T, i int) (rune, int) {
+	if b := text[i]; b < utf8.RuneSelf {
+		return rune(b), 1
+	}
+	return utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
+}
+
+// counter counts tokens rune by rune: what runs of one class came to, and the
+// run that goes on.
+type counter struct {
+	sum, run int
+	class    class
+}
+
+type class int
+
+// A run of a class is a token for each so many runes.
+const (
+	space  class = 0
+	signs  class = 2
+	digits class = 3
+	word   class = 5
+)
+
+func (c *counter) add(r rune) {
+	switch {
+	case r > 0xffff:
+		c.end()
+		c.sum += 3
+	case r >= utf8.RuneSelf && !unicode.Is(unicode.Latin, r):
+		c.end()
+		c.sum++
+	case r >= '0' && r <= '9':
+		c.in(digits)
+	case r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= utf8.RuneSelf:
+		c.in(word)
+	case r == ' ':
+		c.in(space)
+	default:
+		c.in(signs)
+	}
+}
+
+func (c *counter) in(next class) {
+	if c.class != next {
+		c.end()
+		c.class = next
+	}
+	c.run++
+}
+
+func (c *counter) end() {
+	c.sum, c.run, c.class = c.total(), 0, space
+}
+
+func (c *counter) total() int {
+	if c.class == space {
+		return c.sum + c.run/8 // long indentation is not for nothing
+	}
+	return c.sum + (c.run+int(c.class)-1)/int(c.class)
+}
