@@ -152,6 +152,47 @@ func f(table []int) int { x := table[0]; table[0] = 1; x++; return x }`),
 			kept: files("p/p.go", "package p\nimport \"github.com/coder/websocket\"\nvar _ = websocket.Dial(nil, \"\", &websocket.DialOptions{HTTPClient: c})"),
 		},
 		{
+			name: "a transport of one's own", law: dialers,
+			broken: files("p/p.go", "package p\nimport \"net/http\"\nvar _ = http.Transport{}"), want: "http.Transport reaches",
+			kept: files("internal/egress/client.go", "package egress\nimport \"net/http\"\nvar _ = http.Transport{}"),
+		},
+		{
+			name: "TLS dialled past the guard", law: dialers,
+			broken: files("p/p.go", "package p\nimport \"crypto/tls\"\nvar _, _ = tls.Dial(\"tcp\", \"x:1\", nil)"), want: "tls.Dial reaches",
+			kept: files("p/p.go", "package p\nimport \"crypto/tls\"\nvar _ = tls.Client(c, &tls.Config{})"),
+		},
+		{
+			name: "PostgreSQL by its own dialer", law: dialers,
+			broken: files("p/p.go", "package p\nimport \"github.com/jackc/pgx/v5/pgxpool\"\nvar _, _ = pgxpool.New(nil, \"\")"), want: "pgxpool.New reaches",
+			kept: files("p/p.go", "package p\nimport \"github.com/jackc/pgx/v5/pgxpool\"\nvar c, _ = pgxpool.ParseConfig(\"\")",
+				"p/q.go", "package p\nfunc f() { c.ConnConfig.DialFunc, c.ConnConfig.LookupFunc = d, l }"),
+		},
+		{
+			name: "PostgreSQL by its own resolver", law: dialers,
+			broken: files("p/p.go", "package p\nimport \"github.com/jackc/pgx/v5\"\nfunc f() { c, _ := pgx.ParseConfig(\"\"); c.DialFunc = d }"), want: "ParseConfig without LookupFunc",
+			kept: files("p/p.go", "package p\nimport \"database/sql\"\nvar _, _ = sql.Open(\"sqlite\", \"f\")"),
+		},
+		{
+			name: "MySQL by its own dialer", law: dialers,
+			broken: files("p/p.go", "package p\nimport \"github.com/go-sql-driver/mysql\"\nvar _ = mysql.NewConfig()"), want: "mysql.NewConfig without DialFunc",
+			kept: files("p/p.go", "package p\nimport \"github.com/go-sql-driver/mysql\"\nvar _ = mysql.Config{DialFunc: d}"),
+		},
+		{
+			name: "any database by its name", law: dialers,
+			broken: files("p/p.go", "package p\nimport \"database/sql\"\nvar _, _ = sql.Open(\"mysql\", \"\")"), want: "sql.Open reaches",
+			kept: files("p/p.go", "package p\nimport \"database/sql\"\nvar _ = sql.OpenDB(c)"),
+		},
+		{
+			name: "MongoDB by its own dialer", law: dialers,
+			broken: files("p/p.go", "package p\nimport \"go.mongodb.org/mongo-driver/v2/mongo/options\"\nvar _ = options.Client()"), want: "options.Client without SetDialer",
+			kept: files("p/p.go", "package p\nimport \"go.mongodb.org/mongo-driver/v2/mongo/options\"\nvar _ = options.Client().SetDialer(n)"),
+		},
+		{
+			name: "Redis by its own dialer", law: dialers,
+			broken: files("p/p.go", "package p\nimport \"github.com/redis/go-redis/v9\"\nvar _ = redis.NewClient(&redis.Options{})"), want: "Options without Dialer",
+			kept: files("p/p.go", "package p\nimport \"github.com/redis/go-redis/v9\"\nvar _ = redis.NewClient(&redis.Options{Dialer: d})"),
+		},
+		{
 			name: "a process", law: starters,
 			broken: files("p/p.go", "package p\nimport \"os/exec\"\nvar _ = exec.Command(\"x\")"), want: "p/p.go:3: exec.Command starts",
 			kept: files("internal/supervisor/p.go", "package p\nimport \"os/exec\"\nvar _ = exec.Command(\"x\")",

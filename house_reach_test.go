@@ -25,8 +25,68 @@ var clients = map[string]map[string]string{
 	"github.com/modelcontextprotocol/go-sdk/mcp": {"StreamableClientTransport": "HTTPClient", "SSEClientTransport": "HTTPClient"},
 }
 
+// drivers are the names of clients of databases that dial by themselves, and the fields or methods by which the package
+// that uses them has to hand them the way. Those without have no such field.
+var drivers = map[string]map[string]string{
+	"database/sql":                                 {"Open": ""},
+	"github.com/jackc/pgx/v5":                      {"Connect": "", "ConnectWithOptions": "", "ParseConfig": "DialFunc LookupFunc"},
+	"github.com/jackc/pgx/v5/pgconn":               {"Connect": "", "ParseConfig": "DialFunc LookupFunc"},
+	"github.com/jackc/pgx/v5/pgxpool":              {"New": "", "ParseConfig": "DialFunc LookupFunc"},
+	"github.com/go-sql-driver/mysql":               {"MySQLDriver": "", "Config": "DialFunc", "NewConfig": "DialFunc", "ParseDSN": "DialFunc"},
+	"go.mongodb.org/mongo-driver/v2/mongo/options": {"Client": "SetDialer"},
+	"github.com/redis/go-redis/v9": {"Options": "Dialer", "UniversalOptions": "Dialer", "ClusterOptions": "Dialer", "FailoverOptions": "Dialer",
+		"RingOptions": "Dialer", "ParseURL": "Dialer", "ParseClusterURL": "Dialer", "ParseFailoverURL": "Dialer"},
+	"google.golang.org/grpc": {"NewClient": "WithContextDialer", "Dial": "WithContextDialer", "DialContext": "WithContextDialer"},
+}
+
+// bareDrivers finds drivers in packages that do not hand them a way. sql.Open of a database in a file opens no connection.
+func (h *tree) bareDrivers() []offence {
+	var found []offence
+	for _, files := range packages(h.product(true)) {
+		if dir := files[0].dir; inside(dir, "internal/egress") || forTests(dir) {
+			continue
+		}
+		named := map[string]bool{}
+		for _, s := range files {
+			namesOf(s, named)
+		}
+		for _, s := range files {
+			for _, u := range s.uses() {
+				ways, listed := drivers[u.path][u.name]
+				if !listed || u.path == "database/sql" && named[`"sqlite"`] {
+					continue
+				}
+				if ways == "" {
+					found = append(found, h.at(u.node, "%s reaches for the network: configure it with a dialer from internal/egress", u))
+				}
+				for way := range strings.FieldsSeq(ways) {
+					if !named[way] {
+						found = append(found, h.at(u.node, "%s without %s reaches for the network: give it one from internal/egress", u, way))
+					}
+				}
+			}
+		}
+	}
+	return found
+}
+
+// namesOf collects what a file selects, the keys of its literals, and its texts.
+func namesOf(s *source, named map[string]bool) {
+	ast.Inspect(s.syntax, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.SelectorExpr:
+			named[node.Sel.Name] = true
+		case *ast.KeyValueExpr:
+			named[typeName(node.Key)] = true
+		case *ast.BasicLit:
+			named[node.Value] = true
+		}
+		return true
+	})
+}
+
 // dialers finds, outside internal/egress and tests, whatever opens connections or asks for names on its own: the names
-// of network, clients without a transport, and websocket.Dial without options.
+// of network, clients without a transport, websocket.Dial without options, and drivers without a dialer.
 func dialers(h *tree) []offence {
 	var found []offence
 	for _, s := range h.product(true) {
@@ -41,7 +101,7 @@ func dialers(h *tree) []offence {
 		}
 		found = append(found, h.bareClients(s, uses)...)
 	}
-	return found
+	return append(found, h.bareDrivers()...)
 }
 
 func (h *tree) bareClients(s *source, uses []use) []offence {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"sync"
 )
 
 // Class is what a policy decides by.
@@ -49,7 +48,7 @@ type entry struct {
 	name   string
 }
 
-var table = sync.OnceValue(func() []entry {
+var table = func() []entry {
 	r := csv.NewReader(strings.NewReader(specialCSV))
 	r.Comment = '#'
 	rows, err := r.ReadAll()
@@ -61,7 +60,7 @@ var table = sync.OnceValue(func() []entry {
 		entries[i] = entry{netip.MustParsePrefix(row[0]), Class(row[1]), row[2], row[3]}
 	}
 	return entries
-})
+}()
 
 // Classify says what an address is, and looks into those that carry another one:
 // IPv4-mapped and IPv4-compatible, NAT64, 6to4, Teredo and ISATAP.
@@ -90,7 +89,7 @@ func Classify(a netip.Addr) Verdict {
 func lookup(a netip.Addr) Verdict {
 	found := Verdict{Class: Public}
 	bits := -1
-	for _, e := range table() {
+	for _, e := range table {
 		if e.prefix.Bits() > bits && e.prefix.Contains(a) {
 			found, bits = Verdict{Class: e.class, Name: e.name}, e.prefix.Bits()
 		}

@@ -120,8 +120,10 @@ func parsePort(text string) (uint16, error) {
 
 // hostNames is IDNA for lookups (UTS 46, nontransitional) that lets the
 // underscore pass, which names of services in networks of containers have.
-var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false),
-	idna.VerifyDNSLength(true))
+var hostNames = func() *idna.Profile {
+	return idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false),
+		idna.VerifyDNSLength(true))
+}()
 
 // ParseHost reads a host: the text of an IPv4 address in four decimal numbers, of
 // an IPv6 address without brackets and zone, or a name, which is returned in
