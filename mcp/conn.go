@@ -76,6 +76,10 @@ type Outgoing struct {
 // loses the response.
 const MaxCallQueue = 256
 
+// maxCallBytes bounds the length of what may wait beside the response, but one
+// message has room whatever its length.
+const maxCallBytes = 4 << 20
+
 // atHand is the number of messages that a Call has room for from the start.
 // Most calls yield their response and little else.
 const atHand = 4
@@ -92,6 +96,8 @@ type Call struct {
 	abandoned bool
 	err       error
 	backlog   []jsonrpc.Message // what found no room in messages
+	sizes     []int             // of what waits beside the response, or did when somebody looked last; oldest first
+	bytes     int               // their sum
 	left      chan struct{}     // not nil while pass runs; closed by Abandon
 }
 
@@ -141,13 +147,27 @@ func (c *Call) Deliver(m jsonrpc.Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	last := m.IsResponse()
-	if c.finished || !last && c.waiting() >= c.queue {
+	if c.finished || !last && !c.admit(len(m.Params.Raw())) {
 		return false
 	}
 	c.put(m)
 	if last {
 		c.finish(nil)
 	}
+	return true
+}
+
+// admit counts a message of that size in, if there is room for it.
+func (c *Call) admit(size int) bool {
+	n := c.waiting()
+	for len(c.sizes) > n { // these have been taken
+		c.bytes -= c.sizes[0]
+		c.sizes = c.sizes[1:]
+	}
+	if n >= c.queue || n > 0 && c.bytes+size > maxCallBytes {
+		return false
+	}
+	c.sizes, c.bytes = append(c.sizes, size), c.bytes+size
 	return true
 }
 

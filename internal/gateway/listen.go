@@ -13,8 +13,9 @@ import (
 
 // Bounds of one client's subscription.
 const (
-	maxSubscribed = 1024 // resources
-	maxQueued     = 256  // notifications that wait for the client; beyond, the subscription ends
+	maxSubscribed = 1024    // resources
+	maxQueued     = 256     // notifications that wait for the client; beyond, the subscription ends
+	maxQueuedSize = 4 << 20 // bytes of them, likewise; but one has room whatever its length
 	grantTimeout  = 10 * time.Second
 	relistenMin   = time.Second
 	relistenMax   = 30 * time.Second
@@ -35,7 +36,8 @@ type subscriber struct {
 
 	mu      sync.Mutex // guards what follows
 	waiting []mcp.Notification
-	slow    bool // more than maxQueued waited
+	size    int  // bytes that wait
+	slow    bool // more than maxQueued waited, or than maxQueuedSize
 }
 
 func (h *hub) add(s *subscriber) {
@@ -87,10 +89,11 @@ func (s *subscriber) put(n mcp.Notification) {
 			return
 		}
 	}
-	if len(s.waiting) >= maxQueued {
+	size := len(n.Params.Raw())
+	if len(s.waiting) >= maxQueued || s.size > 0 && s.size+size > maxQueuedSize {
 		s.slow = true
 	} else {
-		s.waiting = append(s.waiting, n)
+		s.waiting, s.size = append(s.waiting, n), s.size+size
 	}
 	select {
 	case s.wake <- struct{}{}:
@@ -103,7 +106,7 @@ func (s *subscriber) take() ([]mcp.Notification, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	waiting := s.waiting
-	s.waiting = nil
+	s.waiting, s.size = nil, 0
 	return waiting, s.slow
 }
 
@@ -175,7 +178,7 @@ func (sub *subscriber) serve(ctx context.Context, req *mcp.Request, p feedPlan) 
 				req.Emit(n)
 			}
 			if slow {
-				return false, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited", maxQueued)
+				return false, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited, or %d bytes", maxQueued, maxQueuedSize)
 			}
 		case <-p.set.replaced:
 			return true, nil

@@ -4,15 +4,19 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
-// maxWaiting bounds the notifications that wait for one subscriber. One that is
-// slower loses its subscription, so that it knows that it has missed something.
-const maxWaiting = 256
+// Bounds of what waits for one subscriber. One that is slower loses its
+// subscription, so that it knows that it has missed something.
+const (
+	maxWaiting     = 256     // notifications
+	maxWaitingSize = 4 << 20 // bytes of them; but one has room whatever its length
+)
 
 // hub tells subscribers what the server says of itself unasked.
 type hub struct {
@@ -29,6 +33,7 @@ type subscriber struct {
 	session                   string // of who listens
 	uris                      map[string]bool
 	queue                     chan mcp.Notification // closed when the subscriber was too slow
+	size                      atomic.Int64          // bytes in queue
 }
 
 func (s *subscriber) wants(n mcp.Notification) bool {
@@ -92,12 +97,25 @@ func (h *hub) tellThose(n mcp.Notification, want func(*subscriber) bool) {
 		if !want(s) {
 			continue
 		}
-		select {
-		case s.queue <- n:
-		default:
+		if !s.put(n) {
 			close(s.queue)
 			delete(h.subscribers, s)
 		}
+	}
+}
+
+// put queues n; false when there is no room. h.mu is held.
+func (s *subscriber) put(n mcp.Notification) bool {
+	size := int64(len(n.Params.Raw()))
+	if was := s.size.Load(); was > 0 && was+size > maxWaitingSize {
+		return false
+	}
+	s.size.Add(size)
+	select {
+	case s.queue <- n:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -135,8 +153,9 @@ func (c *Client) deliver(ctx context.Context, req *mcp.Request, s *subscriber) (
 		select {
 		case n, ok := <-s.queue:
 			if !ok {
-				return mcp.Result{}, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited", maxWaiting)
+				return mcp.Result{}, mcp.Errorf(mcp.CodeBusy, "the subscriber did not keep up: more than %d notifications waited, or %d bytes", maxWaiting, maxWaitingSize)
 			}
+			s.size.Add(-int64(len(n.Params.Raw())))
 			req.Emit(n)
 		case <-c.Done():
 			return mcp.Result{}, fmt.Errorf("session ended: %w", c.Err())
