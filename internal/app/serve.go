@@ -94,7 +94,7 @@ func (s *Server) reloadNow(w http.ResponseWriter, _ *http.Request) {
 }
 
 // Refresh takes up who may come in from the configuration in use.
-func (s *Server) Refresh() { s.guard.Store(auth.NewGuard(s.app.Config())) }
+func (s *Server) Refresh() { s.guard.Store(auth.NewGuard(s.app.Config(), auth.Options{})) }
 
 // farewell is how long at most the end of calls that did not end within the drain
 // timeout, and of streams, may take to reach the clients.

@@ -1,13 +1,16 @@
 // Package auth says who is calling, and turns away at the door what must not
 // come in: requests for another host, from pages that may not call, or without
 // the credentials that are demanded. It does not know what is called, nor what
-// a caller may do.
+// a caller may do, nor how the credentials of each kind are checked: that is in
+// the packages below.
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
+	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -19,24 +22,49 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
+// Options are what a Guard asks beside the configuration. The zero value is
+// ready to use.
+type Options struct {
+	// Sources know callers by what they send, and are asked in this order.
+	Sources []Source
+	// Certificates knows callers by their certificates; may be nil.
+	Certificates Certificates
+	// Servers are the authorization servers that callers without credentials are
+	// sent to, by their issuer; Scopes what they should ask for there.
+	Servers, Scopes []string
+	// Log takes why callers were refused; nil discards it.
+	Log *slog.Logger
+}
+
 // Guard is the door of a listener. It is made anew when the configuration changes.
 type Guard struct {
 	hosts   map[string]bool // lower case, with and without port
 	origins map[string]bool
 	tokens  []token
+	public  string // URL without slash at the end; empty if it is as called
+	open    bool   // nobody has to show who they are
+	o       Options
 }
 
 // token is a static bearer token, kept as a digest.
 type token struct {
 	name   string
+	roles  []string
 	digest [sha256.Size]byte
 }
 
 // NewGuard returns the door for a listener at cfg.Listen. Host names of the
 // loopback interface are always right (2025-11-25, basic/transports, "Security
 // Warning": DNS rebinding).
-func NewGuard(cfg *config.Config) *Guard {
-	g := &Guard{hosts: make(map[string]bool), origins: make(map[string]bool)}
+func NewGuard(cfg *config.Config, o Options) *Guard {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Guard{
+		hosts: make(map[string]bool), origins: make(map[string]bool), o: o,
+		public: strings.TrimSuffix(cfg.PublicURL, "/"),
+		open:   !cfg.Auth.Guarded(),
+	}
 	for _, h := range cfg.AllowedHosts {
 		g.hosts[strings.ToLower(h)] = true
 	}
@@ -53,7 +81,7 @@ func NewGuard(cfg *config.Config) *Guard {
 		g.origins[strings.ToLower(u.Scheme+"://"+u.Host)] = true
 	}
 	for _, t := range cfg.Auth.Tokens {
-		g.tokens = append(g.tokens, token{t.Name, sha256.Sum256([]byte(t.Token.Reveal()))})
+		g.tokens = append(g.tokens, token{t.Name, t.Roles, sha256.Sum256([]byte(t.Token.Reveal()))})
 	}
 	return g
 }
@@ -70,30 +98,109 @@ func (g *Guard) Public(next http.Handler) http.Handler {
 	})
 }
 
-// Private serves next to callers who have a token, if any are configured, as
-// the principal whose token it is.
+// Private serves next to callers who can show who they are, as the principal
+// that they are; to everybody if no way to do so is configured. What they showed
+// is taken off the request: nothing behind the door can pass it on
+// (2026-07-28, basic/authorization, "Token Handling").
 func (g *Guard) Private(next http.Handler) http.Handler {
 	return g.Public(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(g.tokens) == 0 {
+		if r.URL.Query().Has("access_token") {
+			g.challenge(w, r, http.StatusBadRequest, problem{code: "invalid_request", text: "a token must not be in the address, where logs and others see it; send it as Authorization: Bearer TOKEN"})
+			return
+		}
+		if g.open {
+			bare(r)
 			next.ServeHTTP(w, r)
 			return
 		}
-		name, ok := g.identify(r.Header.Get("Authorization"))
-		if !ok {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="dragoman"`)
-			refuse(w, http.StatusUnauthorized, "a valid bearer token is needed: Authorization: Bearer TOKEN")
+		identity, err := g.identify(r)
+		if err != nil {
+			g.turnAway(w, r, err)
 			return
 		}
-		ctx := mcp.WithPrincipal(r.Context(), mcp.Principal{ID: name})
-		next.ServeHTTP(w, r.WithContext(ctx))
+		bare(r)
+		next.ServeHTTP(w, r.WithContext(mcp.WithPrincipal(r.Context(), identity.Principal)))
 	}))
+}
+
+// bare takes credentials off a request.
+func bare(r *http.Request) {
+	r.Header.Del("Authorization")
+	r.Header.Del("Cookie")
 }
 
 // Knows reports whether the caller would be let in by Private: for answers that
 // tell strangers less.
 func (g *Guard) Knows(r *http.Request) bool {
-	_, ok := g.identify(r.Header.Get("Authorization"))
-	return ok || len(g.tokens) == 0
+	if g.open {
+		return true
+	}
+	_, err := g.identify(r)
+	return err == nil
+}
+
+// errNone is a request without any credential, which is told how to get one and
+// nothing else (RFC 6750, 3.1).
+var errNone = errors.New("no credential was sent")
+
+// identify says who sends a request. Who sends a token is judged by it alone,
+// whatever certificate there is beside it.
+func (g *Guard) identify(r *http.Request) (Identity, error) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		return g.certified(r)
+	}
+	if len(headers) > 1 {
+		return Identity{}, Invalid("request has %d Authorization headers", len(headers))
+	}
+	scheme, given, ok := strings.Cut(headers[0], " ")
+	if !ok || !strings.EqualFold(scheme, "bearer") {
+		return Identity{}, Invalid("authorization is not by bearer token")
+	}
+	identity, err := g.bearer(r.Context(), strings.TrimSpace(given))
+	if err != nil {
+		return Identity{}, err
+	}
+	if !g.meant(r, identity.Audience) {
+		return Identity{}, Invalid("audience is %q, which is not %s", identity.Audience, g.Resource(r))
+	}
+	return identity, nil
+}
+
+func (g *Guard) bearer(ctx context.Context, given string) (Identity, error) {
+	if t := g.fixed(given); t != nil {
+		return Identity{Principal: mcp.Principal{ID: t.name, Roles: t.roles, Method: "token"}}, nil
+	}
+	for _, source := range g.o.Sources {
+		identity, err := source.Identify(ctx, given)
+		if !errors.Is(err, ErrForeign) {
+			return identity, err
+		}
+	}
+	return Identity{}, Invalid("nobody knows the token")
+}
+
+func (g *Guard) certified(r *http.Request) (Identity, error) {
+	if g.o.Certificates == nil || r.TLS == nil {
+		return Identity{}, errNone
+	}
+	identity, err := g.o.Certificates.IdentifyTLS(r.TLS)
+	if errors.Is(err, ErrForeign) {
+		return Identity{}, errNone
+	}
+	return identity, err
+}
+
+// fixed compares with every token, in a time that does not depend on which is right.
+func (g *Guard) fixed(given string) *token {
+	digest := sha256.Sum256([]byte(given))
+	var found *token
+	for i := range g.tokens {
+		if subtle.ConstantTimeCompare(digest[:], g.tokens[i].digest[:]) == 1 {
+			found = &g.tokens[i]
+		}
+	}
+	return found
 }
 
 // misled says why a request was not meant for this listener, or comes from a
@@ -143,35 +250,4 @@ func (g *Guard) origin(r *http.Request) bool {
 	}
 	u, err := url.Parse(origin)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && u.Path == "" && g.host(u.Host) && u.Host != ""
-}
-
-// identify compares with every token, in a time that does not depend on which
-// is right.
-func (g *Guard) identify(header string) (string, bool) {
-	scheme, given, ok := strings.Cut(header, " ")
-	if !ok || !strings.EqualFold(scheme, "bearer") {
-		return "", false
-	}
-	digest := sha256.Sum256([]byte(strings.TrimSpace(given)))
-	name, found := "", false
-	for _, t := range g.tokens {
-		if subtle.ConstantTimeCompare(digest[:], t.digest[:]) == 1 {
-			name, found = t.name, true
-		}
-	}
-	return name, found
-}
-
-// refuse answers with a JSON-RPC error that has no id, which is what every MCP
-// client can read.
-func refuse(w http.ResponseWriter, status int, why string) {
-	code := mcp.CodeUnauthenticated
-	if status == http.StatusForbidden {
-		code = -32600
-	}
-	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": nil, "error": map[string]any{"code": code, "message": why}})
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a caller that has gone does not want it
 }

@@ -52,7 +52,7 @@ func TestDoor(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			who := "nobody came in"
-			h := auth.NewGuard(c.cfg).Private(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			h := auth.NewGuard(c.cfg, auth.Options{}).Private(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				who = mcp.PrincipalOf(r.Context()).ID
 			}))
 			r := httptest.NewRequest("POST", "/mcp", nil)

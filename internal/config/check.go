@@ -72,6 +72,7 @@ func (c *Config) check(known strict.Faults) strict.Faults {
 	k.listen()
 	k.addresses()
 	k.tokens()
+	k.auth()
 	k.separator()
 	k.names()
 	k.upkeep("defaults", c.Defaults)
@@ -102,7 +103,7 @@ func (c *checker) listen() {
 		c.fault("listen", fmt.Sprintf("%q is not a host", host), "write it like 127.0.0.1:8000, without http://")
 		return
 	}
-	if !loopback(host) && len(c.Auth.Tokens) == 0 && !c.unread("auth") {
+	if !loopback(host) && !c.Auth.Guarded() && !c.unread("auth") {
 		c.fault("listen", fmt.Sprintf("%s can be reached from other machines, and nobody has to show who they are", c.Listen),
 			"add a token to auth.tokens, or listen on 127.0.0.1")
 	}
@@ -251,9 +252,9 @@ func (c *checker) telemetry() {
 
 // warn notes what works and yet may surprise.
 func (c *Config) warn() {
-	if c.PublicURL != "" && len(c.Auth.Tokens) == 0 {
+	if c.PublicURL != "" && !c.Auth.Guarded() {
 		c.Warnings = append(c.Warnings,
-			"public_url is set and auth.tokens is empty: everybody who reaches the gateway through it may use every server")
+			"public_url is set and auth is empty: everybody who reaches the gateway through it may use every server")
 	}
 	if c.Defaults.MemoryLimit > 0 || c.Defaults.CPUQuota > 0 {
 		c.Warnings = append(c.Warnings, "defaults.memory_limit and defaults.cpu_quota are not enforced yet")

@@ -21,7 +21,7 @@ import (
 // resolved, every server carries the values that it inherits from defaults.
 type Config struct {
 	// Address and port that the gateway answers on, as host:port. An empty host means every address of the machine.
-	// Anything but a loopback address is refused unless auth.tokens has at least one token.
+	// Anything but a loopback address is refused unless auth has at least one way to show who calls.
 	// MCP_BIND_HOST changes the host of the default.
 	Listen string `yaml:"listen" default:"127.0.0.1:8000" aka:"port,host,bind,address,addr"`
 	// Address under which clients reach the gateway when it differs from listen, for example behind a reverse proxy.
@@ -31,8 +31,11 @@ type Config struct {
 	// listen and the host of public_url are always allowed. Everything else is refused, which stops DNS rebinding.
 	AllowedHosts []string `yaml:"allowed_hosts" example:"[mcp.example.org]"`
 	// Origins (scheme://host[:port]) of web pages that may call the gateway from a browser. The gateway's own origins
-	// are always allowed; a request without an Origin header does not come from a page and passes.
+	// are always allowed; a request without an Origin header does not come from a page and passes. Pages of these origins
+	// are told so by CORS headers.
 	AllowedOrigins []string `yaml:"allowed_origins" aka:"cors,origins" example:"[https://app.example.org]"`
+	// The gateway's own TLS, and who vouches for client certificates.
+	TLS TLS `yaml:"tls"`
 	// Who may call.
 	Auth Auth `yaml:"auth" aka:"authentication"`
 	// The MCP servers behind the gateway, by name. A name is 1 to 32 characters of a-z, 0-9, _ and -, starts with a
@@ -73,22 +76,6 @@ type Config struct {
 	Warnings []string `yaml:"-"`
 
 	places map[string]strict.Place // where each path was written; nil for a Config that was not loaded
-}
-
-// Auth says who may call. With no token at all every caller that reaches the listener may, which is why listening beyond
-// loopback is then refused.
-type Auth struct {
-	// Fixed bearer tokens. A caller sends one of them as "Authorization: Bearer TOKEN".
-	Tokens []Token `yaml:"tokens"`
-}
-
-// Token is one fixed bearer token and the name of who holds it.
-type Token struct {
-	// Name of the caller, as logs and metrics show it.
-	Name string `yaml:"name" required:"true" example:"laptop"`
-	// The token: at least 16 characters of A-Z, a-z, 0-9 and -._~+/. Best kept out of the file, as in ${LAPTOP_TOKEN}
-	// or ${file:/run/secrets/laptop}. One can be made with: openssl rand -hex 32
-	Token Secret `yaml:"token" required:"true" example:"${LAPTOP_TOKEN}"`
 }
 
 // Processes says how child processes start and where they leave their traces.
