@@ -43,6 +43,9 @@ type list struct {
 	digest  [sha256.Size]byte
 	pending chan struct{} // closed when the fetch under way has ended; nil when none is
 	told    bool          // the server has announced a change: who listens is told, whatever the fetch finds
+	owed    bool          // the list may differ from what who listens knows: it is fetched until that succeeds
+	waits   bool          // to be fetched again, after failures in a row
+	failed  int
 }
 
 // book has the lists of one server as one class of callers sees them.
@@ -95,9 +98,42 @@ func (b *book) renew(k kind) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.lists[k].loaded {
-		b.lists[k].told = true
+		b.lists[k].told, b.lists[k].owed = true, true
 		b.fetch(k)
 	}
+}
+
+// recheck fetches a list that may have changed unannounced, if anybody has used it
+// or must says so.
+func (b *book) recheck(k kind, must bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := &b.lists[k]
+	l.valid, l.again = false, l.pending != nil
+	if l.loaded || must {
+		l.owed = true
+		b.fetch(k)
+	}
+}
+
+// retry fetches a list that is owed after a while, longer after each failure.
+// b.mu is held.
+func (b *book) retry(k kind) {
+	l := &b.lists[k]
+	if l.waits || b.shelf.ctx.Err() != nil {
+		return
+	}
+	l.waits = true
+	delay := min(retryFetch<<min(l.failed, 5), watchMax)
+	b.shelf.gateway.work.Go(func() {
+		pause(b.shelf.ctx, delay)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		l.waits = false
+		if l.owed && b.shelf.ctx.Err() == nil {
+			b.fetch(k)
+		}
+	})
 }
 
 // get returns a list that may be used. One that has expired, unannounced, is
@@ -139,16 +175,25 @@ func (b *book) fetch(k kind) <-chan struct{} {
 	return l.pending
 }
 
-// fetchAll fetches what is not known or has changed. It reports whether the
-// server could be asked at all.
-func (b *book) fetchAll(ctx context.Context) bool {
-	ok := true
+// meet asks the server what it is, and reports whether it answered. If not, that
+// is why none of its lists is fresh.
+func (b *book) meet(ctx context.Context) bool {
+	g := b.shelf.gateway
+	ctx, cancel := context.WithTimeout(ctx, g.o.FetchTimeout)
+	defer cancel()
+	_, err := b.discover(ctx)
+	if err == nil {
+		return true
+	}
+	b.mu.Lock()
 	for k := range kindCount {
-		if l := b.get(ctx, k); l.err != nil {
-			ok = false
+		if l := &b.lists[k]; l.pending == nil {
+			l.err, l.tried, l.valid = err, g.o.Now(), false
 		}
 	}
-	return ok
+	b.mu.Unlock()
+	g.changed()
+	return false
 }
 
 func (b *book) refresh(k kind) {
@@ -164,10 +209,15 @@ func (b *book) refresh(k kind) {
 	differs := false
 	if err != nil {
 		l.valid = false // what is known may be old: ask again
+		l.failed++
+		if l.owed {
+			b.retry(k)
+		}
 	} else {
 		differs = l.told || l.loaded && l.digest != fresh.digest || !l.loaded && len(fresh.entries) > 0
 		first, again := !l.loaded, l.again
 		fresh.tried, fresh.loaded, fresh.valid = l.tried, true, !again
+		fresh.waits, fresh.owed = l.waits, again
 		*l = fresh
 		if first && b.class.owner != "" {
 			differs = false // its only reader is waiting for it
@@ -178,9 +228,6 @@ func (b *book) refresh(k kind) {
 	}
 	b.mu.Unlock()
 	g.changed()
-	if err != nil && b.shelf.ctx.Err() == nil {
-		g.o.Log.Warn("list could not be fetched", "server", b.shelf.server.Name, "method", k.method(), "err", err)
-	}
 	if differs {
 		g.hub.announce(b.shelf.server.Name, k)
 	}
@@ -197,19 +244,26 @@ func (b *book) download(ctx context.Context, k kind) (list, error) {
 	if about.Capabilities.Get(k.capability()) == nil {
 		return l, nil
 	}
+	err = b.pages(ctx, k, &l)
+	b.shelf.note(k.method(), err)
+	return l, err
+}
+
+// pages adds all pages of a list to l.
+func (b *book) pages(ctx context.Context, k kind, l *list) error {
 	hash := sha256.New()
 	params := jsonrpc.Object{}
 	seen := make(map[string]bool)
 	for range maxListPages {
 		page, err := b.shelf.server.Handler.Handle(ctx, &mcp.Request{Method: k.method(), Params: params, Client: b.client})
 		if isMissing(err) {
-			return l, nil // announced a capability without this list, as many do with templates
+			return nil // announced a capability without this list, as many do with templates
 		}
 		if err != nil {
-			return list{}, fmt.Errorf("%s: %w", k.method(), err)
+			return fmt.Errorf("%s: %w", k.method(), err)
 		}
 		hash.Write(page.Get(k.member()))
-		b.collect(&l, k, page, seen)
+		b.collect(l, k, page, seen)
 		cursor := page.Get("nextCursor")
 		if cursor == nil || cursor[0] != '"' || len(l.entries) >= maxListEntries {
 			break
@@ -218,7 +272,7 @@ func (b *book) download(ctx context.Context, k kind) (list, error) {
 	}
 	hash.Sum(l.digest[:0])
 	slices.SortStableFunc(l.entries, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
-	return l, nil
+	return nil
 }
 
 func isMissing(err error) bool {
@@ -269,6 +323,7 @@ func (b *book) announces(k kind) bool {
 // discover returns what the server says of itself.
 func (b *book) discover(ctx context.Context) (*mcp.Server, error) {
 	result, err := b.shelf.server.Handler.Handle(ctx, &mcp.Request{Method: "server/discover", Client: b.client})
+	b.shelf.note("server/discover", err)
 	if err != nil {
 		return nil, fmt.Errorf("server/discover: %w", err)
 	}

@@ -51,6 +51,8 @@ func (f *fake) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, error)
 	case "tools/call", "prompts/get", "resources/read":
 		return mcp.RawResult([]byte(`{"called":"` + req.Name + `"}`)), nil
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if r, ok := f.results[req.Method]; ok {
 		return mcp.RawResult([]byte(r)), nil
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -17,6 +18,8 @@ const maxBooks = 64
 const (
 	watchMin = time.Second
 	watchMax = time.Minute
+	// ackPatience is how long the first lists wait for the subscription to begin.
+	ackPatience = 2 * time.Second
 )
 
 // class tells callers apart that may see different lists: by what they can be
@@ -34,6 +37,8 @@ type shelf struct {
 	server  Server
 	ctx     context.Context // ends with the shelf
 	cancel  context.CancelFunc
+
+	troubles troubles
 
 	mu    sync.Mutex // guards books
 	books map[class]*book
@@ -118,15 +123,13 @@ func (g *Gateway) itself() *mcp.Client {
 	return mcp.NewClient(mcp.Revision20260728, g.o.Info, jsonrpc.Object{})
 }
 
-// watch keeps the lists of a shared server known and current: it fetches them,
-// subscribes to their changes, and does so again when the subscription ends.
+// watch keeps the lists of a shared server known and current: it subscribes to
+// their changes, fetches them, and does so again when the subscription ends.
 func (sh *shelf) watch() {
 	for delay := watchMin; sh.ctx.Err() == nil; delay = min(2*delay, watchMax) {
 		b := sh.book(sh.ctx, sh.gateway.itself())
-		if b.fetchAll(sh.ctx) {
+		if b.meet(sh.ctx) && sh.listen(b) {
 			delay = watchMin
-			sh.listen(b)
-			sh.invalidate(kindCount) // what happened since is not known
 		}
 		if !pause(sh.ctx, delay) {
 			return
@@ -134,28 +137,67 @@ func (sh *shelf) watch() {
 	}
 }
 
-// listen follows the server's list changes until the subscription ends.
-func (sh *shelf) listen(b *book) {
+// listen follows the server's list changes until the subscription ends. The lists
+// are fetched when it has begun: what has changed before was not heard of. It
+// reports whether the server did what was asked of it.
+func (sh *shelf) listen(b *book) bool {
+	defer sh.invalidate(kindCount) // what happens from then on is not known
 	filter := b.filter()
 	if filter.IsZero() {
 		// Nothing to subscribe to: look again when the lists no longer hold.
+		sh.recheck(b)
 		pause(sh.ctx, sh.gateway.o.TTL)
-		return
+		return true
 	}
+	var begun atomic.Bool
+	late := time.AfterFunc(ackPatience, func() {
+		if !begun.Load() {
+			sh.recheck(b)
+		}
+	})
+	defer late.Stop()
 	req := &mcp.Request{Method: "subscriptions/listen", Params: filter, Client: sh.gateway.itself()}
 	req.Notify = func(n mcp.Notification) {
-		for k := range kindCount {
-			if k.changed() == n.Method {
-				sh.invalidate(k)
-				sh.renew(k)
-			}
+		if n.Method == "notifications/subscriptions/acknowledged" {
+			begun.Store(true)
+			sh.recheck(b)
 		}
+		sh.heard(n.Method)
 	}
 	b.setWatched(true)
 	defer b.setWatched(false)
-	if _, err := sh.server.Handler.Handle(sh.ctx, req); err != nil && sh.ctx.Err() == nil {
+	_, err := sh.server.Handler.Handle(sh.ctx, req)
+	if err != nil && sh.ctx.Err() == nil {
 		sh.gateway.o.Log.Debug("subscription to server ended", "server", sh.server.Name, "err", err)
 	}
+	if !begun.Load() {
+		sh.recheck(b)
+	}
+	return begun.Load()
+}
+
+// heard takes a notification of the server.
+func (sh *shelf) heard(method string) {
+	for k := range kindCount {
+		if k.changed() == method {
+			sh.invalidate(k)
+			sh.renew(k)
+		}
+	}
+}
+
+// recheck fetches all lists for the gateway itself, whose book own is, and for
+// others those that they have used. Who listens is told of those that differ.
+func (sh *shelf) recheck(own *book) {
+	if sh.ctx.Err() != nil {
+		return
+	}
+	for _, b := range sh.all() {
+		for k := range kindCount {
+			b.recheck(k, b == own)
+		}
+	}
+	sh.gateway.changed()
 }
 
 // invalidate makes a list, or with kindCount all, unfit for use until it has
