@@ -174,6 +174,9 @@ func (c *conn) readsNothing() bool {
 // watch makes the connection fail when ctx ends, until stop is called. When
 // stop returns false, the connection may fail at any moment.
 func (c *conn) watch(ctx context.Context) (stop func() bool) {
+	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return own.AfterFunc(c.interrupt) // what context.AfterFunc would do in the end
+	}
 	if ctx.Done() == nil {
 		return func() bool { return true }
 	}

@@ -159,13 +159,18 @@ func (u *Upstream) itself() *mcp.Client {
 
 // call is one call on its way.
 type call struct {
-	req    *mcp.Request
-	who    asker
-	began  time.Time
-	cancel context.CancelFunc // ends its context
+	req   *mcp.Request
+	who   asker
+	began time.Time
+	own   *mcp.CallContext
 
-	next, prev *call // under way on the same link; guarded by the link's roster
+	next, prev    *call // under way on the same link; guarded by the link's roster
+	before, after *call // with the same time to answer; guarded by their patience
+	waits         bool  // likewise: it stands in that line
 }
+
+// cancel ends the call's context.
+func (c *call) cancel() { c.own.End(context.Canceled, nil) }
 
 // roster is the calls under way on a link, which end when it is closed, before its
 // process has: that may take its time. It costs a call less than a context of both

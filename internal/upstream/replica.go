@@ -102,7 +102,7 @@ func (r *replica) settle(ctx context.Context, c *call, p pass, err error) {
 	switch {
 	case f == answered:
 		r.breaker.good(p)
-	case errors.Is(context.Cause(ctx), errDeadline):
+	case errors.Is(c.own.Cause(), errDeadline):
 		r.breaker.bad(p, fault{err: err, slow: f == lost, began: c.began})
 	case ctx.Err() != nil || turnedAway(err):
 		r.breaker.drop(p)

@@ -65,6 +65,8 @@ type Upstream struct {
 	changes   changes
 	ctx       context.Context // of links; ends with Close
 	cancel    context.CancelFunc
+	usual     patience
+	lists     patience
 	quiet     context.Context // of subscriptions; ends when Close begins
 	hush      context.CancelFunc
 	links     sync.WaitGroup
@@ -88,6 +90,7 @@ func New(cfg config.Server, around Surroundings) (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server %s: %w", cfg.Name, err)
 	}
+	u.usual.span, u.lists.span = cfg.Timeout, min(cfg.ListTimeout, cfg.Timeout)
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.quiet, u.hush = context.WithCancel(u.ctx)
 	for _, o := range openers {
@@ -123,9 +126,6 @@ func (u *Upstream) openers() ([]opener, error) {
 	return out, nil
 }
 
-// errDeadline is why the context of a call ends that has used up its time.
-var errDeadline = errors.New("the call has used up its time")
-
 // Handle implements mcp.Handler.
 func (u *Upstream) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
 	u.inFlight.Add(1)
@@ -138,10 +138,13 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 		return u.abandon(ctx, req, parked)
 	}
 	u.calls.Add(1)
-	began := time.Now()
-	own, cancel := context.WithDeadlineCause(ctx, began.Add(u.timeout(req.Method)), errDeadline)
-	defer cancel()
-	if err := u.gate.enter(own); err != nil {
+	p := u.patienceFor(req.Method)
+	c := &call{req: req, who: u.askerOf(req), began: time.Now()}
+	c.own = mcp.NewCallContextUntil(ctx, c.began.Add(p.span))
+	defer c.cancel()
+	p.enter(c)
+	defer p.leave(c)
+	if err := u.gate.enter(c.own); err != nil {
 		return mcp.Result{}, u.busy(ctx, err)
 	}
 	defer u.gate.leave()
@@ -150,25 +153,25 @@ func (u *Upstream) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if parked {
 		u.resuming.Add(1)
 		defer u.resuming.Add(-1)
-		defer context.AfterFunc(u.ctx, cancel)()
-		result, err = u.around.Parking.Resume(own, req)
+		defer context.AfterFunc(u.ctx, c.cancel)()
+		result, err = u.around.Parking.Resume(c.own, req)
 	} else {
-		result, err = u.try(own, &call{req: req, who: u.askerOf(req), began: began, cancel: cancel})
+		result, err = u.try(c.own, c)
 	}
 	if err != nil {
-		err = u.explain(outcome{caller: ctx, own: own, method: req.Method, err: err})
+		err = u.explain(outcome{caller: ctx, own: c.own, method: req.Method, err: err})
 	}
 	return result, err
 }
 
-// timeout is how long a call may take. A page of a list is held to what the
-// whole list may take.
-func (u *Upstream) timeout(method string) time.Duration {
+// patienceFor holds a call to its time: a page of a list to what the whole list
+// may take.
+func (u *Upstream) patienceFor(method string) *patience {
 	switch method {
 	case "tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover":
-		return min(u.cfg.ListTimeout, u.cfg.Timeout)
+		return &u.lists
 	}
-	return u.cfg.Timeout
+	return &u.usual
 }
 
 // abandon lets go of a parked call. A state that is the server's own stands for

@@ -23,7 +23,7 @@ type Session struct {
 
 	mu       sync.Mutex // guards what follows
 	level    string     // what logging/setLevel asked for
-	calls    map[jsonrpc.ID]context.CancelCauseFunc
+	calls    map[jsonrpc.ID]*mcp.CallContext
 	asked    map[jsonrpc.ID]chan jsonrpc.Message // our requests that wait for the client
 	stream   mcp.Stream                          // takes what belongs to no request; nil when none is attached
 	attached int                                 // counts attachments, so that only the last detaches
@@ -72,8 +72,8 @@ func (s *Session) close() {
 		close(s.done)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, cancel := range s.calls {
-			cancel(errCancelled)
+		for _, call := range s.calls {
+			call.End(context.Canceled, errCancelled)
 		}
 		s.watch.stop()
 		s.stream = nil
@@ -135,11 +135,12 @@ func (s *Session) answer(ctx context.Context, msg jsonrpc.Message, out mcp.Strea
 	case "server/discover", "subscriptions/listen":
 		return mcp.Result{}, mcp.MethodNotFound(msg.Method)
 	}
-	ctx, stop, err := s.begin(ctx, msg.ID)
+	call, err := s.begin(ctx, msg.ID)
 	if err != nil {
 		return mcp.Result{}, err
 	}
-	defer stop()
+	defer s.finish(call, msg.ID)
+	ctx = call
 	req := mcp.ReadRequest(msg.Method, msg.Params, s.client)
 	req.LogLevel = s.logLevel()
 	req.Notify = func(n mcp.Notification) {
@@ -148,32 +149,34 @@ func (s *Session) answer(ctx context.Context, msg jsonrpc.Message, out mcp.Strea
 	return s.complete(ctx, req, out)
 }
 
-// begin registers a call, so that the client can cancel it.
-func (s *Session) begin(ctx context.Context, id jsonrpc.ID) (context.Context, func(), error) {
+// begin registers a call, so that the client can cancel it, until finish.
+func (s *Session) begin(ctx context.Context, id jsonrpc.ID) (*mcp.CallContext, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
 	case <-s.done:
-		return nil, nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "the session has ended")
+		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "the session has ended")
 	default:
 	}
 	if _, ok := s.calls[id]; ok {
-		return nil, nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "a request with id %s is already under way", string(id))
+		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "a request with id %s is already under way", string(id))
 	}
 	if len(s.calls) >= s.server.o.MaxCalls {
-		return nil, nil, mcp.Errorf(mcp.CodeBusy, "%d requests are under way in this session, no more are taken", len(s.calls))
+		return nil, mcp.Errorf(mcp.CodeBusy, "%d requests are under way in this session, no more are taken", len(s.calls))
 	}
 	if s.calls == nil {
-		s.calls = make(map[jsonrpc.ID]context.CancelCauseFunc)
+		s.calls = make(map[jsonrpc.ID]*mcp.CallContext)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	s.calls[id] = cancel
-	return ctx, func() {
-		s.mu.Lock()
-		delete(s.calls, id)
-		s.mu.Unlock()
-		cancel(nil)
-	}, nil
+	call := mcp.NewCallContext(ctx)
+	s.calls[id] = call
+	return call, nil
+}
+
+func (s *Session) finish(call *mcp.CallContext, id jsonrpc.ID) {
+	s.mu.Lock()
+	delete(s.calls, id)
+	s.mu.Unlock()
+	call.End(context.Canceled, nil)
 }
 
 // Receive implements mcp.Session.
@@ -187,8 +190,8 @@ func (s *Session) Receive(_ context.Context, msg jsonrpc.Message) {
 			waiting <- msg
 		}
 	case msg.Method == "notifications/cancelled":
-		if cancel := s.calls[jsonrpc.ID(msg.Params.Get("requestId"))]; cancel != nil {
-			cancel(errCancelled)
+		if call := s.calls[jsonrpc.ID(msg.Params.Get("requestId"))]; call != nil {
+			call.End(context.Canceled, errCancelled)
 		}
 	}
 }
