@@ -38,6 +38,8 @@ type Config struct {
 	TLS TLS `yaml:"tls"`
 	// Who may call.
 	Auth Auth `yaml:"auth" aka:"authentication"`
+	// Who may do what.
+	Access Access `yaml:"access" aka:"authorization,policy"`
 	// The MCP servers behind the gateway, by name. A name is 1 to 32 characters of a-z, 0-9, _ and -, starts with a
 	// letter or digit, and does not contain the separator. It prefixes the names of the server's tools and prompts
 	// (files__read_file) and is part of the server's own address (/mcp/files).
@@ -55,6 +57,8 @@ type Config struct {
 	Catalog Catalog `yaml:"catalog"`
 	// Bounds on what a client can make the gateway hold.
 	Limits Limits `yaml:"limits"`
+	// How often calls may be made.
+	Rates Rates `yaml:"rates" aka:"rate_limits,quotas,throttling"`
 	// Sessions of clients that speak a revision with sessions (2025-11-25 and older), and calls that wait for input.
 	Session Session `yaml:"session"`
 	// The gateway's own log, on standard error.

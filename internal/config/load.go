@@ -73,6 +73,9 @@ func (c *Config) complete(result strict.Result, env func(string) (string, bool))
 		place := strict.Place{File: "environment MCP_BIND_HOST"}
 		c.places["listen"], c.Origins["listen"] = place, place.String()
 	}
+	if !c.isSet("access.default_roles") {
+		c.Access.DefaultRoles = []string{"user"}
+	}
 	var faults strict.Faults
 	for name, s := range c.Servers {
 		s.Name = name
