@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/config/pattern"
+)
 
 // Auth says who may call. Every way that is configured here counts: a caller needs one of them. With none at all every
 // caller that reaches the listener may, which is why listening beyond loopback is then refused.
@@ -147,4 +151,9 @@ type TLS struct {
 // Guarded says whether there is any way to show who calls, without which everybody may.
 func (a Auth) Guarded() bool {
 	return len(a.Tokens) > 0 || len(a.Issuers) > 0 || a.Certificates.Enabled || a.Passwords.Enabled || a.Server.Enabled
+}
+
+// Admits says whether the name in a certificate is let in.
+func (c Certificates) Admits(name string) bool {
+	return len(c.Names) == 0 || pattern.Match(c.Names, name)
 }
