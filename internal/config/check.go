@@ -83,6 +83,7 @@ func (c *Config) check(known strict.Faults) strict.Faults {
 		k.view(c.Views[name])
 	}
 	k.session()
+	k.state()
 	k.access()
 	k.telemetry()
 	k.audit()

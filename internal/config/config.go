@@ -61,6 +61,8 @@ type Config struct {
 	Rates Rates `yaml:"rates" aka:"rate_limits,quotas,throttling"`
 	// Sessions of clients that speak a revision with sessions (2025-11-25 and older), and calls that wait for input.
 	Session Session `yaml:"session"`
+	// What the gateway has to remember, and where.
+	State State `yaml:"state" aka:"store,storage,database"`
 	// The gateway's own log, on standard error.
 	Log Log `yaml:"log"`
 	// Metrics and traces.

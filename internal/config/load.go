@@ -76,6 +76,9 @@ func (c *Config) complete(result strict.Result, env func(string) (string, bool))
 	if !c.isSet("access.default_roles") {
 		c.Access.DefaultRoles = []string{"user"}
 	}
+	if c.State.Driver == "sqlite" && c.State.Path == "" {
+		c.State.Path = stateFile(env)
+	}
 	var faults strict.Faults
 	for name, s := range c.Servers {
 		s.Name = name

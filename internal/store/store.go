@@ -34,8 +34,11 @@ var (
 // When a method that writes has returned nil, the record is on disk: it is there
 // after the process, or the machine, dies. Reads see every write that was
 // acknowledged before, on any replica. Times come back in UTC, in microseconds;
-// the zero time stays the zero time. A context that ends ends the operation; a
+// the zero time stays the zero time; of bytes, none may come back as nil or empty. A context that ends ends the operation; a
 // write may then have happened or not.
+//
+// A record with a version is added as version 1, and each change makes it the
+// next one: after a Put of version n that returned nil it is n+1.
 //
 // Records are small: a name has at most 512 bytes, any other field at most
 // 4 MiB, else the write is refused.
