@@ -172,7 +172,7 @@ func (h *tree) product(generated bool) []*source {
 
 // forTests says whether a directory exists only to test with, and so is free to dial and to start processes.
 func forTests(dir string) bool {
-	return dir == "test" || strings.HasPrefix(dir, "test/") || dir == "mcp/mcptest" || strings.HasPrefix(dir, "mcp/mcptest/")
+	return inside(dir, "test") || inside(dir, "mcp/mcptest") || inside(dir, "server/servertest")
 }
 
 // packages groups files by directory.

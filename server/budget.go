@@ -117,7 +117,7 @@ func (p Page) cut() bool { return p.Truncated }
 // one for each three, signs one for each two that follow each other, a character
 // beyond ASCII one, beyond the basic plane three, and the space before a word
 // nothing. docs/builtin/README.md compares it with tokenizers.
-func Tokens[T string | []byte](text T) int {
+func Tokens[T ~string | ~[]byte](text T) int {
 	var c counter
 	for i := 0; i < len(text); {
 		r, size := decode(text, i)
@@ -140,7 +140,7 @@ func prefix(text string, n int) int {
 	return len(text)
 }
 
-func decode[T string | []byte](text T, i int) (rune, int) {
+func decode[T ~string | ~[]byte](text T, i int) (rune, int) {
 	if b := text[i]; b < utf8.RuneSelf {
 		return rune(b), 1
 	}

@@ -38,7 +38,7 @@ func TestRetry(t *testing.T) {
 		{"it ends with the first success", backend.Retry{}, []error{backend.Again(errTrouble, 0), nil}, nil, 2, 75 * time.Millisecond, 125 * time.Millisecond},
 		{"the wait that was asked for is kept", backend.Retry{}, []error{backend.Again(errTrouble, 3*time.Second), nil}, nil, 2, 3 * time.Second, 6 * time.Second},
 		{"too long a wait is not begun", backend.Retry{}, []error{backend.Again(errTrouble, time.Minute)}, errTrouble, 1, 0, 0},
-		{"nor one beyond the deadline", backend.Retry{MaxRetryAfter: time.Hour}, []error{backend.Again(errTrouble, 30 * time.Minute)}, errTrouble, 1, 0, 0},
+		{"nor one beyond the deadline", backend.Retry{MaxRetryAfter: time.Hour}, []error{backend.Again(errTrouble, 30*time.Minute)}, errTrouble, 1, 0, 0},
 		{"one attempt means one", backend.Retry{Attempts: 1}, []error{backend.Again(errTrouble, 0)}, errTrouble, 1, 0, 0},
 		{"the wait doubles up to its most", backend.Retry{Attempts: 6, MinBackoff: time.Second, MaxBackoff: 4 * time.Second}, []error{backend.Again(errTrouble, 0)}, errTrouble, 6, 15 * 3 * time.Second / 4, 15 * 5 * time.Second / 4},
 	} {
