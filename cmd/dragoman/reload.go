@@ -83,7 +83,10 @@ func (r *reloader) reload() (string, error) {
 		r.log.Error("configuration was not taken up, the old one stays in use", "file", name, "err", err)
 		return "", err
 	}
-	r.server.Refresh()
+	if err := r.server.Refresh(); err != nil {
+		r.log.Error("servers were taken up, who may call was not", "file", name, "err", err)
+		return "", err
+	}
 	r.log.Info("configuration taken up", "file", name, "servers", len(cfg.Servers))
 	return count(len(cfg.Servers), "server") + " from " + name, nil
 }

@@ -322,7 +322,7 @@ func (a *App) warnUnchanged(cfg *config.Config) {
 		return
 	}
 	for name, same := range map[string]bool{
-		"listen": was.Listen == cfg.Listen, "names": was.Names == cfg.Names, "catalog": was.Catalog == cfg.Catalog,
+		"listen": was.Listen == cfg.Listen, "tls": (was.TLS.Cert == "") == (cfg.TLS.Cert == ""), "names": was.Names == cfg.Names, "catalog": was.Catalog == cfg.Catalog,
 		"limits": was.Limits == cfg.Limits, "session": was.Session == cfg.Session, "log": was.Log == cfg.Log,
 		"processes": was.Processes == cfg.Processes, "telemetry": reflect.DeepEqual(was.Telemetry, cfg.Telemetry),
 	} {

@@ -95,7 +95,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		status, code = "draining", http.StatusServiceUnavailable
 	}
 	body := map[string]any{"status": status, "version": s.app.o.Version, "sessions": s.doors.sessionCount()}
-	if s.guard.Load().Knows(r) {
+	if s.entrance.Load().guard.Knows(r) {
 		body["servers"] = dependencies
 		body["system"] = s.app.telemetry.Facts()
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -28,7 +29,7 @@ import (
 type Server struct {
 	app      *App
 	doors    *doors
-	guard    atomic.Pointer[auth.Guard]
+	entrance atomic.Pointer[entrance]
 	draining atomic.Bool
 	reload   func() (string, error) // set before Run; nil when there is nothing to reload from
 	listener net.Listener
@@ -47,8 +48,14 @@ func (a *App) Listen(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w (is another gateway running? choose another address with --listen)", cfg.Listen, err)
 	}
-	s := &Server{app: a, doors: newDoors(a), listener: l}
-	s.Refresh()
+	s := &Server{app: a, doors: newDoors(a), listener: bounded(l, cfg.Limits.Connections)}
+	if err := s.Refresh(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if s.entrance.Load().tls != nil {
+		// The names of protocols stand here for HTTP/2, and in what handshake gives for the client.
+		s.listener = tls.NewListener(s.listener, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetConfigForClient: s.handshake})
+	}
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: cfg.Limits.HeaderTimeout,
@@ -67,7 +74,7 @@ func mayListen(cfg *config.Config) error {
 	}
 	ip, err := netip.ParseAddr(host)
 	loopback := host == "localhost" || err == nil && ip.IsLoopback()
-	if !loopback && len(cfg.Auth.Tokens) == 0 {
+	if !loopback && !cfg.Auth.Guarded() {
 		return fmt.Errorf("listen %s is not loopback, and anybody could call: configure auth.tokens, or listen on 127.0.0.1", cfg.Listen)
 	}
 	return nil
@@ -93,9 +100,6 @@ func (s *Server) reloadNow(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"serving": done})
 }
 
-// Refresh takes up who may come in from the configuration in use.
-func (s *Server) Refresh() { s.guard.Store(auth.NewGuard(s.app.Config(), auth.Options{})) }
-
 // farewell is how long at most the end of calls that did not end within the drain
 // timeout, and of streams, may take to reach the clients.
 const farewell = 3 * time.Second
@@ -110,7 +114,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer trimmer.Wait()
 	defer stopTrimming()
 	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(bounded(s.listener, s.app.Config().Limits.Connections)) }()
+	go func() { failed <- s.http.Serve(s.listener) }()
 	select {
 	case err := <-failed:
 		s.doors.close()
@@ -157,6 +161,8 @@ func (s *Server) routes() http.Handler {
 	public("GET /health", s.health)
 	public("GET /ready", s.ready)
 	public("GET /{$}", s.welcome)
+	public("GET /.well-known/oauth-protected-resource", s.metadata)
+	public("GET /.well-known/oauth-protected-resource/{path...}", s.metadata)
 	if s.app.Config().Telemetry.Metrics {
 		private("GET /metrics", s.app.telemetry.Metrics().ServeHTTP)
 	}
@@ -165,7 +171,7 @@ func (s *Server) routes() http.Handler {
 		private("GET /debug/pprof/profile", pprof.Profile)
 		private("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return s.contain(mux)
+	return s.contain(s.crossOrigin(mux))
 }
 
 // pathOf is a pattern without its method.
@@ -179,7 +185,7 @@ func pathOf(pattern string) string {
 // behind puts a handler behind the guard of now.
 func (s *Server) behind(door func(*auth.Guard, http.Handler) http.Handler, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		door(s.guard.Load(), h).ServeHTTP(w, r.WithContext(mcp.WithRequestID(r.Context(), requestID())))
+		door(s.entrance.Load().guard, h).ServeHTTP(w, r.WithContext(mcp.WithRequestID(r.Context(), requestID())))
 	})
 }
 
