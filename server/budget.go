@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -36,12 +35,12 @@ func (l Limits) over(others Limits) Limits {
 // elsewhere: what a caller wishes, within what it may have.
 func (l Limits) Within(most Limits) Limits {
 	return Limits{
-		Bytes: lower(l.Bytes, most.Bytes), Rows: lower(l.Rows, most.Rows),
-		Tokens: lower(l.Tokens, most.Tokens), Time: lower(l.Time, most.Time),
+		Bytes: least(l.Bytes, most.Bytes), Rows: least(l.Rows, most.Rows),
+		Tokens: least(l.Tokens, most.Tokens), Time: least(l.Time, most.Time),
 	}
 }
 
-func lower[T Size | int | time.Duration](wish, most T) T {
+func least[T Size | int | time.Duration](wish, most T) T {
 	if wish <= 0 || most > 0 && wish > most {
 		return most
 	}
@@ -111,93 +110,3 @@ type Page struct {
 }
 
 func (p Page) cut() bool { return p.Truncated }
-
-// Tokens estimates how many tokens of a language model text is, rather too many
-// than too few: a word is a token for each five letters or part of them, digits
-// one for each three, signs one for each two that follow each other, a character
-// beyond ASCII one, beyond the basic plane three, and the space before a word
-// nothing. docs/builtin/README.md compares it with tokenizers.
-func Tokens[T ~string | ~[]byte](text T) int {
-	var c counter
-	for i := 0; i < len(text); {
-		r, size := decode(text, i)
-		c.add(r)
-		i += size
-	}
-	return c.total()
-}
-
-// prefix is the length of the longest beginning of text with at most n tokens.
-func prefix(text string, n int) int {
-	var c counter
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		if c.add(r); c.total() > n {
-			return i
-		}
-		i += size
-	}
-	return len(text)
-}
-
-func decode[T ~string | ~[]byte](text T, i int) (rune, int) {
-	if b := text[i]; b < utf8.RuneSelf {
-		return rune(b), 1
-	}
-	return utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
-}
-
-// counter counts tokens rune by rune: what runs of one class came to, and the
-// run that goes on.
-type counter struct {
-	sum, run int
-	class    class
-}
-
-type class int
-
-// A run of a class is a token for each so many runes.
-const (
-	space  class = 0
-	signs  class = 2
-	digits class = 3
-	word   class = 5
-)
-
-func (c *counter) add(r rune) {
-	switch {
-	case r > 0xffff:
-		c.end()
-		c.sum += 3
-	case r >= utf8.RuneSelf && !unicode.Is(unicode.Latin, r):
-		c.end()
-		c.sum++
-	case r >= '0' && r <= '9':
-		c.in(digits)
-	case r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= utf8.RuneSelf:
-		c.in(word)
-	case r == ' ':
-		c.in(space)
-	default:
-		c.in(signs)
-	}
-}
-
-func (c *counter) in(next class) {
-	if c.class != next {
-		c.end()
-		c.class = next
-	}
-	c.run++
-}
-
-func (c *counter) end() {
-	c.sum, c.run, c.class = c.total(), 0, space
-}
-
-func (c *counter) total() int {
-	if c.class == space {
-		return c.sum + c.run/8 // long indentation is not for nothing
-	}
-	return c.sum + (c.run+int(c.class)-1)/int(c.class)
-}
