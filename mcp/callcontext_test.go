@@ -15,7 +15,9 @@ type valueKey struct{}
 
 func TestACallContextEnds(t *testing.T) {
 	why := errors.New("why")
-	background := func() (context.Context, context.CancelCauseFunc) { return context.WithCancelCause(context.Background()) }
+	background := func() (context.Context, context.CancelCauseFunc) {
+		return context.WithCancelCause(context.Background())
+	}
 	for _, c := range []struct {
 		name string
 		// end ends a context below parent, which it may use.

@@ -12,15 +12,17 @@ import (
 // Strings are scanned eight bytes at a time. For a word w of eight bytes, special(w) has the high bit of each byte set that
 // needs a look: below 0x20, quote, backslash, or not ASCII. A subtraction borrows from the next byte only when it found
 // something in this one, so the lowest set bit is always exact and the ones above it may not be; only the lowest is used.
+// With bit 1 flipped, a quote (0x22) is 0x20, and what is below 0x20 stays there, so that one subtraction finds both.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x80 * ones
 )
 
-func special(w uint64) uint64 {
-	quote := w ^ '"'*ones
-	slash := w ^ '\\'*ones
-	return (w | (w - ' '*ones) | (quote - ones) | (slash - ones)) & highs
+func special(w uint64) uint64 { return suspect(w) & highs }
+
+// suspect is special with the other bits left in.
+func suspect(w uint64) uint64 {
+	return w | ((w ^ 0x02*ones) - 0x21*ones) | ((w ^ '\\'*ones) - ones)
 }
 
 // text scans a string from i, the byte after its opening quote, and returns the offset after its closing quote and whether
@@ -50,30 +52,28 @@ func (s *scanner) text(i int) (end int, escaped bool) {
 	}
 }
 
-// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII. Four words are taken
-// before the first is judged, so that loads and sums overlap.
+// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII. Short runs are judged
+// word by word; in long ones eight words are judged together, so that there is one branch for 64 bytes.
 func plainRun(d []byte, i int) int {
-	for ; i+32 <= len(d); i += 32 {
-		b := d[i : i+32 : i+32]
-		w0, w1 := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
-		w2, w3 := binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
-		if m := special(w0); m != 0 {
+	for short := min(i+32, len(d)-8); i <= short; i += 8 {
+		if m := special(binary.LittleEndian.Uint64(d[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
-		if m := special(w1); m != 0 {
-			return i + 8 + bits.TrailingZeros64(m)>>3
-		}
-		if m := special(w2); m != 0 {
-			return i + 16 + bits.TrailingZeros64(m)>>3
-		}
-		if m := special(w3); m != 0 {
-			return i + 24 + bits.TrailingZeros64(m)>>3
+	}
+	for ; i+64 <= len(d); i += 64 {
+		b := d[i : i+64 : i+64]
+		m := suspect(binary.LittleEndian.Uint64(b)) | suspect(binary.LittleEndian.Uint64(b[8:])) |
+			suspect(binary.LittleEndian.Uint64(b[16:])) | suspect(binary.LittleEndian.Uint64(b[24:])) |
+			suspect(binary.LittleEndian.Uint64(b[32:])) | suspect(binary.LittleEndian.Uint64(b[40:])) |
+			suspect(binary.LittleEndian.Uint64(b[48:])) | suspect(binary.LittleEndian.Uint64(b[56:]))
+		if m&highs != 0 {
+			break
 		}
 	}
 	return plainTail(d, i)
 }
 
-// plainTail is plainRun for the last bytes.
+// plainTail is plainRun word by word.
 func plainTail(d []byte, i int) int {
 	for ; i+8 <= len(d); i += 8 {
 		if m := special(binary.LittleEndian.Uint64(d[i:])); m != 0 {
