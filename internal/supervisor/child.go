@@ -36,6 +36,8 @@ type Child struct {
 	failure error         // why it is in StateBackoff or StateCrashLoop
 	changed chan struct{} // closed, and replaced, at each change of state
 	closed  bool
+
+	confined Confinement // of the latest start
 }
 
 // startup is one attempt to start, which several callers may wait for.
@@ -55,6 +57,8 @@ type Status struct {
 	Until   time.Time // when a start is allowed again, in StateBackoff and StateCrashLoop
 	Err     error     // why, in these states
 	Stderr  []string  // last lines of the running or latest process
+
+	Sandbox Confinement // of the latest start
 }
 
 // Acquire returns the running process, and starts one if there is none; it may end at any moment, even before the return:
@@ -146,9 +150,16 @@ func (c *Child) run() {
 	}
 	c.proc, c.last = p, p
 	c.starts++
+	confined := c.confined
 	c.enter(StateRunning, nil)
 	c.mu.Unlock()
-	c.log.Info("child started", "pid", p.PID())
+	if limit := c.spec.Sandbox.Bounds.Memory; limit > 0 {
+		c.wg.Go(func() { guardMemory(p, limit) })
+	}
+	c.log.Info("child started", "pid", p.PID(), "sandbox", confined.Level.String())
+	if notes := confined.Notes; len(notes) > 0 {
+		c.log.Warn("sandbox of the child enforces less than is configured", "notes", notes)
+	}
 	c.note(c.sup.traces.running(c.spec.Name, p.PID()))
 	lines := c.collect(p)
 	c.watch(p)
@@ -160,7 +171,10 @@ func (c *Child) run() {
 func (c *Child) spawn() (*Process, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.spec.StartTimeout)
 	defer cancel()
-	l, err := c.sup.launch(&c.spec)
+	l, confined, err := c.sup.launch(ctx, &c.spec)
+	c.mu.Lock()
+	c.confined = confined
+	c.mu.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("start server %q: %w", c.spec.Name, err)
 	}
@@ -248,6 +262,9 @@ func (c *Child) exitError(p *Process, uptime time.Duration, reason error) error 
 	end := p.task.end
 	if reason == nil {
 		reason = end.err
+	}
+	if limit := c.spec.Sandbox.Bounds.Memory; reason == nil && limit > 0 && (end.signal == "killed" || end.code == 128+9) {
+		reason = fmt.Errorf("perhaps by the kernel, for its memory_limit of %d MiB", limit>>20)
 	}
 	return &ExitError{Name: c.spec.Name, PID: p.PID(), Code: end.code, Signal: end.signal, Uptime: uptime,
 		Reason: reason, Stderr: p.Stderr()}
@@ -385,7 +402,7 @@ func (c *Child) Reset() {
 func (c *Child) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Status{State: c.state, Starts: c.starts, Exits: c.record.row, Err: c.failure}
+	s := Status{State: c.state, Starts: c.starts, Exits: c.record.row, Err: c.failure, Sandbox: c.confined}
 	if c.state == StateBackoff || c.state == StateCrashLoop {
 		s.Until = c.until
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // direct starts children as children of the gateway itself, each in its own process group. It is what systems other than
@@ -104,6 +106,13 @@ func (d *direct) census() (table, error) {
 		return table{}, fmt.Errorf("read processes on %s: %w", runtime.GOOS, err)
 	}
 	return table{procs: procs}, nil
+}
+
+// report says that children are started as they are: there is no process between
+// that could give up anything.
+func (d *direct) report(context.Context) sandbox.Report {
+	why := "children that are started without the guard process have no sandbox"
+	return sandbox.Report{Missing: why, Groups: why}
 }
 
 func (d *direct) close() { d.wg.Wait() }

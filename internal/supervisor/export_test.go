@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // What the black box tests need of the inside.
@@ -106,3 +108,5 @@ func (f *Fake) spawn(ctx context.Context, _ launch) (*task, error) {
 
 func (f *Fake) census() (table, error) { return table{}, nil }
 func (f *Fake) close()                 {}
+
+func (f *Fake) report(context.Context) sandbox.Report { return sandbox.Report{Missing: "it is a fake"} }

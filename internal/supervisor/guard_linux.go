@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // censusAge is how old the table of processes may be that resource use is read from: many children are asked about at
@@ -101,6 +103,9 @@ func (g *guard) census() (table, error) {
 	return g.seen, nil
 }
 
+// report tries the sandboxes of this system.
+func (g *guard) report(ctx context.Context) sandbox.Report { return sandbox.Probe(ctx) }
+
 func (g *guard) close() {
 	g.mu.Lock()
 	link := g.link
@@ -136,7 +141,7 @@ func (k *link) start(id uint64, l launch, t *task, p *pipes) (<-chan error, erro
 	}
 	k.tasks[id] = &posted{task: t, answer: answer}
 	k.mu.Unlock()
-	f := frame{Op: opStart, ID: id, Path: l.path, Dir: []byte(l.dir), Argv: join(l.argv), Env: join(l.env)}
+	f := frame{Op: opStart, ID: id, Path: l.path, Dir: []byte(l.dir), Argv: join(l.argv), Env: join(l.env), Plan: l.plan, Bounds: l.bounds}
 	if err := k.send(f, fds); err != nil {
 		k.mu.Lock()
 		delete(k.tasks, id)
@@ -177,7 +182,7 @@ func (k *link) take(f frame) {
 		p.answer <- nil
 	case opFailed:
 		delete(k.tasks, f.ID)
-		p.answer <- execError(syscall.Errno(f.Errno))
+		p.answer <- failure(f)
 	case opExited:
 		p.end = outcome{code: f.Code}
 		if f.Signal != 0 {
@@ -246,6 +251,14 @@ func killMarked(tasks []*posted) {
 			return
 		}
 	}
+}
+
+// failure is why a command did not start.
+func failure(f frame) error {
+	if f.Errno == 0 {
+		return errors.New(f.Text)
+	}
+	return execError(syscall.Errno(f.Errno))
 }
 
 // execError explains why the kernel did not start a program that was found.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 	"go.uber.org/goleak"
 )
 
@@ -88,6 +89,8 @@ func play(role string, args []string) int {
 		return 0
 	case "family":
 		return family(args[0])
+	case "attempt":
+		return attempt(args)
 	case "middle": // starts a stubborn daemon and leaves it
 		startReady("daemon", program("stubborn", args[0]), true)
 		fmt.Println("ready")
@@ -104,6 +107,9 @@ func play(role string, args []string) int {
 		return gateway(args)
 	case "gateway-in-a-storm":
 		return storm(args[0])
+	}
+	if level, ok := strings.CutPrefix(role, "gateway-at-level-"); ok {
+		return gatewayAt(level, args)
 	}
 	fmt.Fprintln(os.Stderr, "no role", role)
 	return 2
@@ -151,7 +157,15 @@ func startReady(what string, command []string, session bool) *exec.Cmd {
 }
 
 // gateway runs a supervisor with children until it is killed: args are a token and the roles of the children.
-func gateway(args []string) int {
+func gateway(args []string) int { return gatewayAt("0", args) }
+
+// gatewayAt is a gateway whose children are at a level of the sandbox.
+func gatewayAt(level string, args []string) int {
+	number, err := strconv.Atoi(level)
+	if err != nil {
+		return 2
+	}
+	rules := sandbox.Rules{Level: sandbox.Level(number), MinLevel: sandbox.Level(number)}
 	sup, err := supervisor.New(supervisor.Options{Environ: os.Environ(),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
@@ -163,7 +177,7 @@ func gateway(args []string) int {
 		if role == "gateway" {
 			command = program(role, args[0], "family")
 		}
-		child, err := sup.Add(supervisor.Spec{Name: fmt.Sprint("s", i), Command: command})
+		child, err := sup.Add(supervisor.Spec{Name: fmt.Sprint("s", i), Command: command, Sandbox: rules})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

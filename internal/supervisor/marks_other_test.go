@@ -6,3 +6,5 @@ package supervisor_test
 func forbidMarks() {}
 
 func lowerMark() {}
+
+func attempt([]string) int { return 2 }

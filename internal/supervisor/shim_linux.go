@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // guardArg is the one argument of the guard's command line.
@@ -42,8 +44,10 @@ const (
 )
 
 // ShimMain must be the first call of a program that supervises (main, or TestMain of its tests), with os.Args. It returns
-// at once, except in a process that was started to be the guard: there it does the guard's work and never returns.
+// at once, except in a process that was started to be the guard or to become a child: there it does that and never
+// returns.
 func ShimMain(args []string) {
+	sandbox.ShimMain(args)
 	if len(args) == 2 && args[1] == guardArg {
 		syscall.Exit(runGuard()) // at once: there is nothing to flush, and the gateway waits
 	}
@@ -77,7 +81,8 @@ func runGuard() int {
 		_ = writeFrame(conn, frame{Op: opUnfit, Text: err.Error()}, nil) // if nobody listens, that is the end too
 		return 1
 	}
-	s := &shim{conn: conn, self: os.Getpid(), tasks: map[uint64]*ward{}, byPID: map[int]*ward{}}
+	_ = syscall.Setrlimit(unix.RLIMIT_CORE, &syscall.Rlimit{}) // for children: what they hold is not for files
+	s := &shim{conn: conn, self: os.Getpid(), tasks: map[uint64]*ward{}, byPID: map[int]*ward{}, humble: newHumble()}
 	s.say(frame{Op: opReady})
 	s.run(children)
 	s.end(children)
@@ -90,6 +95,8 @@ type shim struct {
 	self  int
 	tasks map[uint64]*ward
 	byPID map[int]*ward // those whose command has not ended
+
+	humble chan<- func() // runs what it is given on a thread that cannot gain privileges
 }
 
 // ward is one task in the guard's care.
@@ -98,8 +105,9 @@ type ward struct {
 	pid     int
 	mark    uint64
 	exited  bool
-	winding bool // orderWind
-	doomed  bool // orderKill
+	winding bool     // orderWind
+	doomed  bool     // orderKill
+	groups  []string // control groups that are its own
 }
 
 // request is a frame with the descriptors that came with it.
@@ -200,18 +208,17 @@ func (s *shim) start(r request) {
 		return
 	}
 	mark := nextMark()
-	pid, err := syscall.ForkExec(r.Path, split(r.Argv), &syscall.ProcAttr{
-		Dir:   string(r.Dir),
-		Env:   split(r.Env),
-		Files: []uintptr{uintptr(r.files[0]), uintptr(r.files[1]), uintptr(r.files[2])},
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
-	})
+	pid, groups, err := s.fork(r)
 	if err != nil {
-		errno, _ := err.(syscall.Errno)
-		s.say(frame{Op: opFailed, ID: r.ID, Errno: int(errno)})
+		sandbox.RemoveGroups(groups)
+		f := frame{Op: opFailed, ID: r.ID, Text: err.Error()}
+		if errno, ok := err.(syscall.Errno); ok {
+			f.Errno = int(errno)
+		}
+		s.say(f)
 		return
 	}
-	w := &ward{id: r.ID, pid: pid, mark: mark}
+	w := &ward{id: r.ID, pid: pid, mark: mark, groups: groups}
 	s.tasks[w.id], s.byPID[pid] = w, w
 	s.say(frame{Op: opStarted, ID: w.id, PID: pid, Mark: mark})
 }
@@ -255,6 +262,7 @@ func (s *shim) sweep() (again bool) {
 		if w.exited && len(v.left[w]) == 0 {
 			delete(s.tasks, id)
 			s.say(frame{Op: opGone, ID: id})
+			sandbox.RemoveGroups(w.groups)
 			continue
 		}
 		if w.doomed || w.exited && !w.winding {
@@ -336,6 +344,9 @@ func (s *shim) end(children <-chan os.Signal) {
 	s.signalAll(unix.SIGCONT)
 	for {
 		if _, none := s.reap(); none || time.Since(started) > endBound {
+			for _, w := range s.tasks {
+				sandbox.RemoveGroups(w.groups)
+			}
 			return
 		}
 		if time.Since(started) > farewell {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // A spawner starts commands and ends all that they started. There are two: guard (Linux) and direct.
@@ -14,6 +16,8 @@ type spawner interface {
 	spawn(ctx context.Context, l launch) (*task, error)
 	// census is the processes of this machine and the one that adopts orphans, for tasks' resource use.
 	census() (table, error)
+	// report is which sandboxes commands can be started in.
+	report(ctx context.Context) sandbox.Report
 	// close ends what is left and waits for it.
 	close()
 }
@@ -23,6 +27,8 @@ type launch struct {
 	path      string // absolute
 	argv, env []string
 	dir       string
+	plan      *sandbox.Plan   // nil starts it as it is
+	bounds    *sandbox.Bounds // nil when there are none, or this system has no groups
 }
 
 // task is a started command as its spawner sees it.

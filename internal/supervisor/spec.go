@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // Spec says what a child is and how it is kept. Only Name and Command are needed.
@@ -19,6 +21,9 @@ type Spec struct {
 	Env map[string]string
 	// Dir is where the child starts; empty means the gateway's own directory.
 	Dir string
+
+	// Sandbox is what the child may reach and use; its zero value is level 0.
+	Sandbox sandbox.Rules
 
 	// StartTimeout bounds the start itself, up to a running program; default 10 s.
 	StartTimeout time.Duration
@@ -130,6 +135,9 @@ func (s Spec) validate() error {
 	}
 	if strings.ContainsRune(s.Dir, 0) {
 		faults = append(faults, fmt.Errorf("dir %q contains a NUL byte", s.Dir))
+	}
+	if err := s.Sandbox.Validate(); err != nil {
+		faults = append(faults, fmt.Errorf("sandbox: %w", err))
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("check the command of server %q: %w", s.Name, errors.Join(faults...))

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // killWait is how long anything takes at most to be gone after SIGKILL; what is still there waits in the kernel for a
@@ -44,6 +47,9 @@ type Supervisor struct {
 	environ []string
 	spawner spawner
 	traces  *traces
+
+	probeMu sync.Mutex      // guards probed, and is held while sandboxes are tried
+	probed  *sandbox.Report // nil before anybody asked
 
 	mu       sync.Mutex // guards the rest
 	children []*Child
@@ -137,19 +143,22 @@ func (s *Supervisor) remove(c *Child) {
 	s.traces.release(c.spec.Name)
 }
 
-// launch resolves a spec against the environment that its child will have.
-func (s *Supervisor) launch(spec *Spec) (launch, error) {
+// launch resolves a spec against the environment that its child will have, and
+// against the sandboxes that there are.
+func (s *Supervisor) launch(ctx context.Context, spec *Spec) (launch, Confinement, error) {
 	env := environ(s.environ, spec.Env)
 	path, err := resolve(spec.Command[0], spec.Dir, env)
 	if err != nil {
-		return launch{}, err
+		return launch{}, Confinement{}, err
 	}
 	dir, err := filepath.Abs(spec.Dir)
 	if err != nil {
-		return launch{}, fmt.Errorf("find directory: %w", err)
+		return launch{}, Confinement{}, fmt.Errorf("find directory: %w", err)
 	}
 	if spec.Env["PWD"] == "" {
 		env = append(env, "PWD="+dir) // programs that trust it must not see the gateway's
 	}
-	return launch{path: path, argv: spec.Command, env: env, dir: dir}, nil
+	l := launch{path: path, argv: spec.Command, env: env, dir: dir}
+	c, err := s.confine(ctx, &l, spec)
+	return l, c, err
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // The gateway and the guard speak over a socket pair: 4 bytes of length, then a JSON object. Three descriptors (standard
@@ -27,13 +29,16 @@ type frame struct {
 	Argv []byte `json:"argv,omitempty"` // separated by NUL
 	Env  []byte `json:"env,omitempty"`  // separated by NUL
 
+	Plan   *sandbox.Plan   `json:"plan,omitempty"` // nil starts it as it is
+	Bounds *sandbox.Bounds `json:"bounds,omitempty"`
+
 	// answers
 	PID    int    `json:"pid,omitempty"`
 	Mark   uint64 `json:"mark,omitempty"`
 	Errno  int    `json:"errno,omitempty"`  // failed
 	Code   int    `json:"code,omitempty"`   // exited
 	Signal int    `json:"signal,omitempty"` // exited
-	Text   string `json:"text,omitempty"`   // unfit
+	Text   string `json:"text,omitempty"`   // unfit, and failed without Errno
 }
 
 // What the gateway says, besides the orders.

@@ -1,0 +1,121 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
+)
+
+// Confinement is how far a child was kept from the rest when it was last started.
+type Confinement struct {
+	Level  sandbox.Level
+	Wanted sandbox.Level
+	// Notes say what of its rules is not enforced, and why; empty when all is.
+	Notes []string
+}
+
+// Sandboxes reports which sandboxes this system gives to children. The answer is
+// found once.
+func (s *Supervisor) Sandboxes(ctx context.Context) sandbox.Report {
+	s.probeMu.Lock()
+	defer s.probeMu.Unlock()
+	if s.probed == nil {
+		r := s.spawner.report(ctx)
+		if ctx.Err() != nil {
+			return r // what was found in a hurry is not kept
+		}
+		s.probed = &r
+	}
+	return *s.probed
+}
+
+// confine completes a launch with the sandbox that its rules ask for.
+func (s *Supervisor) confine(ctx context.Context, l *launch, spec *Spec) (Confinement, error) {
+	r := &spec.Sandbox
+	c := Confinement{Level: min(r.Level, sandbox.Clean), Wanted: r.Level}
+	plan := &sandbox.Plan{Level: r.Level, NoNetwork: r.NoNetwork, Limits: r.Limits}
+	l.plan = plan
+	if r.Level <= sandbox.Clean && r.Bounds == (sandbox.Bounds{}) {
+		return c, nil
+	}
+	system := s.Sandboxes(ctx)
+	plan.Level = min(r.Level, system.Level)
+	c.Level = plan.Level
+	if c.Level < r.MinLevel {
+		return c, &SandboxError{Want: r.MinLevel, Have: c.Level, Missing: system.Missing}
+	}
+	if c.Level < r.Level {
+		c.Notes = append(c.Notes, fmt.Sprintf("level %s is wanted: %s", r.Level, system.Missing))
+	}
+	if plan.Level >= sandbox.Files {
+		read, write := sandbox.Defaults(l.path, spec.Dir, func(name string) string { return lookup(l.env, name) })
+		sandbox.Prepare(write)
+		plan.Read, plan.Write = append(read, r.Read...), append(write, r.Write...)
+	}
+	if r.NoNetwork && plan.Level < sandbox.Namespaces {
+		c.Notes = append(c.Notes, "network: only TCP is closed below level 2, and nothing below level 1")
+	}
+	bound(&c, l, r.Bounds, system)
+	return c, nil
+}
+
+// bound enforces memory and processor time by control groups where there are any.
+// Elsewhere memory is watched (see overuse), and a limit of the kernel on each
+// process stops what grows faster than that.
+func bound(c *Confinement, l *launch, b sandbox.Bounds, system sandbox.Report) {
+	switch {
+	case b == (sandbox.Bounds{}):
+	case system.Bounded:
+		l.bounds = &b
+	default:
+		if b.Memory > 0 && l.plan.Limits.DataBytes == 0 {
+			l.plan.Limits.DataBytes = 2*uint64(b.Memory) + 256<<20
+		}
+		if b.CPU > 0 {
+			c.Notes = append(c.Notes, "cpu_quota is not enforced: "+system.Groups)
+		}
+	}
+}
+
+// overuseInterval is how often the memory of a child with a limit is looked at.
+const overuseInterval = time.Second
+
+// OveruseError is the reason for which a child was killed that used more memory
+// than it may.
+type OveruseError struct{ Used, Limit int64 } // bytes
+
+// Error says both figures.
+func (e *OveruseError) Error() string {
+	return fmt.Sprintf("it used %d MiB of memory and its memory_limit is %d MiB", e.Used>>20, e.Limit>>20)
+}
+
+// guardMemory kills p when it and what it started use more than limit together,
+// until it has ended. A control group enforces this sooner; what is found here has
+// a reason that can be told.
+func guardMemory(p *Process, limit int64) {
+	tick := time.NewTicker(overuseInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.task.exited:
+			return
+		case <-tick.C:
+		}
+		if used, err := p.Usage(); err == nil && used.RSSBytes > limit {
+			p.Kill(&OveruseError{Used: used.RSSBytes, Limit: limit})
+			return
+		}
+	}
+}
+
+// String is the confinement in a line for health reports.
+func (c Confinement) String() string {
+	text := "level " + c.Level.String()
+	if len(c.Notes) > 0 {
+		text += " (" + strings.Join(c.Notes, "; ") + ")"
+	}
+	return text
+}
