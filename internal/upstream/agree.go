@@ -252,7 +252,7 @@ func (u *Upstream) shake(ctx context.Context, ch mcp.Channel, client *mcp.Client
 		return nil, &misfitError{string(o.Revision)}
 	}
 	return &opened{
-		handler: c, revision: c.Revision(), done: c.Done(), ping: c.Ping, busy: c.Busy,
+		handler: c, revision: c.Revision(), done: c.Done(), ping: c.Ping, busy: c.Busy, flush: c.Flush,
 		close: func(context.Context) error { return c.Close() },
 	}, nil
 }

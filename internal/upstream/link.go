@@ -50,10 +50,11 @@ type opened struct {
 	how      string          // transport, in the words of the configuration
 	done     <-chan struct{} // closed when it has ended by itself; nil for never
 	ping     func(ctx context.Context) error
-	busy     func() bool        // holds something that closing would lose; nil for never
-	heard    func() int64       // messages that have come; nil when nobody counts
-	kill     func(reason error) // ends its process at once; nil when it has none
-	memory   func() uint64      // bytes that its process and what that started hold; nil likewise
+	busy     func() bool           // holds something that closing would lose; nil for never
+	heard    func() int64          // messages that have come; nil when nobody counts
+	kill     func(reason error)    // ends its process at once; nil when it has none
+	flush    func(context.Context) // waits until the server has heard what it is being told; nil for nothing
+	memory   func() uint64         // bytes that its process and what that started hold; nil likewise
 	close    func(context.Context) error
 	bury     func(context.Context) error // in the place of close when it has ended by itself; returns why. nil for close
 }

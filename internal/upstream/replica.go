@@ -344,6 +344,9 @@ func (r *replica) tend(l *link) {
 	l.retire()
 	l.end()
 	l.roster.end()
+	if l.flush != nil {
+		r.shut(func(ctx context.Context) error { l.flush(ctx); return nil })
+	}
 	r.shut(l.close)
 	r.nudge()
 }

@@ -63,8 +63,9 @@ type Client struct {
 	mu         sync.Mutex // guards what follows, and the beginning of courtesies
 	flights    map[*flight]bool
 	exclusive  bool
-	level      int // severity that the server was last told; -1 for none
-	courtesies int // under way
+	level      int           // severity that the server was last told; -1 for none
+	courtesies int           // under way
+	spoken     chan struct{} // closed when there are none any more; nil while nobody waits for that
 	closed     bool
 }
 
@@ -125,6 +126,29 @@ func (c *Client) told() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.courtesies--
+	if c.courtesies == 0 && c.spoken != nil {
+		close(c.spoken)
+		c.spoken = nil
+	}
+}
+
+// Flush waits until the server has been told of the calls that were given up, or
+// ctx ends. Who closes what is below the session calls it before.
+func (c *Client) Flush(ctx context.Context) {
+	c.mu.Lock()
+	if c.courtesies == 0 {
+		c.mu.Unlock()
+		return
+	}
+	if c.spoken == nil {
+		c.spoken = make(chan struct{})
+	}
+	spoken := c.spoken
+	c.mu.Unlock()
+	select {
+	case <-spoken:
+	case <-ctx.Done():
+	}
 }
 
 // Done is closed when the session has ended; Err then says why.

@@ -115,3 +115,24 @@ func TestACallThatIsGivenUpDoesNotWaitForTheServerToHearOfIt(t *testing.T) {
 		}
 	})
 }
+
+func TestFlushWaitsUntilTheServerHasHeardOfCallsThatWereGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, peer, _ := connect(t, "2025-06-18", `{}`)
+		c.Flush(t.Context()) // of nothing
+		ctx, cancel := context.WithCancel(t.Context())
+		done := start(ctx, c, call("x", `{}`, ""))
+		id := peer.Request("tools/call").ID
+		cancel()
+		<-done
+		flushed := make(chan bool)
+		go func() { c.Flush(t.Context()); close(flushed) }()
+		if m := peer.Request("notifications/cancelled"); !mcptest.Has(m, `"requestId":`+string(id)) {
+			t.Errorf("got %s, want that %s is cancelled", mcptest.Text(m), id)
+		}
+		<-flushed
+		if c.Busy() {
+			t.Error("the call counts as under way")
+		}
+	})
+}
