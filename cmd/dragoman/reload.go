@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -65,8 +66,10 @@ type reloader struct {
 	app    *app.App
 	server *app.Server
 	log    *slog.Logger
-	output io.Writer  // of log
-	mu     sync.Mutex // one at a time
+	output io.Writer // of log
+
+	mu   sync.Mutex        // one at a time; guards what follows
+	read [sha256.Size]byte // digest of the file when it was read last; zero before that
 }
 
 // reload reads the configuration and takes it up whole, or reports its faults
@@ -74,6 +77,7 @@ type reloader struct {
 func (r *reloader) reload() (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.read = digest(r.src.path()) // before: what changes meanwhile is another change
 	cfg, name, err := r.src.load()
 	if err == nil {
 		legible(cfg, r.output)
@@ -89,6 +93,24 @@ func (r *reloader) reload() (string, error) {
 	}
 	r.log.Info("configuration taken up", "file", name, "servers", len(cfg.Servers))
 	return count(len(cfg.Servers), "server") + " from " + name, nil
+}
+
+// knows reports whether the file is as it was when it was last read. Who edits it and
+// asks for it to be read has it read once.
+func (r *reloader) knows(file string) bool {
+	now := digest(file)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now == r.read && now != [sha256.Size]byte{}
+}
+
+// digest is that of a file's content; zero when it cannot be read.
+func digest(file string) [sha256.Size]byte {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(text)
 }
 
 func (r *reloader) onSignal(ctx context.Context) {
@@ -107,7 +129,9 @@ func (r *reloader) onSignal(ctx context.Context) {
 
 func (r *reloader) onChange(ctx context.Context, file string) {
 	err := supervisor.Watch(ctx, []string{file}, func(string) {
-		_, _ = r.reload() // it has been logged
+		if !r.knows(file) {
+			_, _ = r.reload() // it has been logged
+		}
 	})
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("the configuration file cannot be watched; use SIGHUP or dragoman reload", "file", file, "err", err)

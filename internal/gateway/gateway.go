@@ -108,11 +108,16 @@ func (g *Gateway) Close() {
 // that they were given to; the returned channel is closed when the last of them
 // has been answered, so that what is gone can be closed. Subscriptions move over
 // to the new set and are told of what changed. A server whose Handler is the
-// same as before keeps its lists.
+// same as before keeps its lists. Where nothing differs, nothing happens.
 func (g *Gateway) Swap(servers []Server, views []View) (<-chan struct{}, error) {
 	next, err := newSet(g, servers, views)
 	if err != nil {
 		return nil, err
+	}
+	if next.equals(g.set.Load()) {
+		none := make(chan struct{})
+		close(none)
+		return none, nil
 	}
 	old := g.set.Swap(next)
 	g.changed()

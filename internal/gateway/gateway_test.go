@@ -399,6 +399,55 @@ func TestUpdatesOfResources(t *testing.T) {
 	<-done
 }
 
+func TestASetThatIsTheSameIsNotAChange(t *testing.T) {
+	a, b := withTools("x"), withTools("y")
+	servers := []gateway.Server{{Name: "a", Handler: a}, {Name: "b", Handler: b}}
+	views := []gateway.View{{Name: "v", Tools: []string{"*"}}}
+	g := open(t, gateway.Options{}, servers, views...)
+	h, _ := g.Endpoint("")
+	params, _ := jsonrpc.Split([]byte(`{"notifications":{"promptsListChanged":true}}`)) // which never change by themselves here
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan string, 16)
+	done := make(chan bool)
+	req := &mcp.Request{Method: "subscriptions/listen", Params: params, Client: &mcp.Client{Revision: mcp.Revision20260728}}
+	req.Notify = func(n mcp.Notification) { got <- n.Method }
+	go func() { _, _ = h.Handle(ctx, req); close(done) }()
+	<-got
+	swap := func(servers []gateway.Server, views []gateway.View) {
+		t.Helper()
+		drained, err := g.Swap(servers, views)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-drained
+	}
+	swap([]gateway.Server{servers[1], servers[0]}, []gateway.View{{Name: "v", Tools: []string{"*"}}})
+	if len(got) > 0 {
+		t.Errorf("%s came though nothing differs", <-got)
+	}
+	for what, change := range map[string]func() ([]gateway.Server, []gateway.View){
+		"a server is gone": func() ([]gateway.Server, []gateway.View) { return servers[:1], views },
+		"a view differs": func() ([]gateway.Server, []gateway.View) {
+			return servers[:1], []gateway.View{{Name: "v", Tools: []string{"a__*"}}}
+		},
+		"a server has another title": func() ([]gateway.Server, []gateway.View) {
+			return []gateway.Server{{Name: "a", Handler: a, Title: "another"}}, views
+		},
+	} {
+		swap(servers, views)
+		for len(got) > 0 {
+			<-got
+		}
+		swap(change())
+		eventually(t, func() bool { return len(got) > 0 })
+		if m := <-got; m != "notifications/prompts/list_changed" {
+			t.Errorf("%s: got %s", what, m)
+		}
+	}
+	cancel()
+	<-done
+}
+
 func TestSwapRefusesWhatClashes(t *testing.T) {
 	g := open(t, gateway.Options{}, nil)
 	h := withTools("a")

@@ -133,6 +133,13 @@ func newSet(g *Gateway, servers []Server, views []View) (*set, error) {
 	return s, nil
 }
 
+// equals reports whether two sets show the same of the same servers.
+func (s *set) equals(other *set) bool {
+	return slices.EqualFunc(s.servers, other.servers, func(a, b *member) bool {
+		return a.shelf == b.shelf && a.Title == b.Title && a.Description == b.Description
+	}) && slices.EqualFunc(s.views, other.views, func(a, b *view) bool { return reflect.DeepEqual(a.View, b.View) })
+}
+
 func sameServer(a, b Server) bool {
 	return a.Name == b.Name && a.Isolation == b.Isolation && sameHandler(a.Handler, b.Handler) &&
 		slices.Equal(a.Tools.Allow, b.Tools.Allow) && slices.Equal(a.Tools.Deny, b.Tools.Deny)

@@ -343,3 +343,22 @@ func listenRequest(uris list) obj {
 	}
 	return obj{"jsonrpc": "2.0", "id": "listen", "method": "subscriptions/listen", "params": withMeta(obj{"notifications": wanted})}
 }
+
+// Who edits the file and then says so has it read once, not again when the change
+// of the file has been noticed.
+func TestAnEditThatIsAnnouncedIsTakenUpOnce(t *testing.T) {
+	t.Parallel()
+	const edits = 6
+	g := start(t, "log: {level: info}\nservers:\n  time: {builtin: time}\n")
+	for n := 1; n <= edits; n++ {
+		before := g.log.count(takenUp)
+		g.rewrite(fmt.Sprintf("listen: %s\nlog: {level: info}\nservers:\n  time: {builtin: time}\n# edition %d\n", g.addr, n))
+		if n < edits { // the change of the last is noticed after all those before
+			_ = g.cmd.Process.Signal(syscall.SIGHUP)
+		}
+		poll(t, 20*time.Second, fmt.Sprintf("edition %d is taken up", n), func() bool { return g.log.count(takenUp) > before })
+	}
+	if n := g.log.count(takenUp); n > edits+2 { // on a busy machine a signal may come after the change was noticed
+		t.Errorf("%d edits were taken up %d times", edits, n)
+	}
+}
