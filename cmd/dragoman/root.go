@@ -51,7 +51,7 @@ func newRoot() *cobra.Command {
 	)
 	root.SetHelpCommandGroupID(groupMore)
 	root.SetCompletionCommandGroupID(groupMore)
-	root.AddCommand(newServe(), newStdio(), newReload(), newCall(), newList(),
+	root.AddCommand(newServe(), newStdio(), newReload(), newCall(), newList(), newServer(),
 		newImport(), newCheck(), newDoctor(), newConfig(), newVersion())
 	root.AddCommand(topics()...)
 	return root

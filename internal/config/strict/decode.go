@@ -193,6 +193,9 @@ func meant(key string, fields []Field) string {
 	if guess := Suggest(key, names); guess != "" {
 		return fmt.Sprintf("did you mean %q?", guess)
 	}
+	if len(names) == 0 {
+		return "remove it; there are no keys here"
+	}
 	slices.Sort(names)
 	return "the keys known here are " + strings.Join(names, ", ")
 }
