@@ -216,6 +216,7 @@ func (c *checker) names() {
 
 // upkeep checks pairs of values of which one bounds the other.
 func (c *checker) upkeep(path string, u Upkeep) {
+	c.sandbox(path, u.Sandbox)
 	atMost := func(low, high string, a, b time.Duration) {
 		if a > b && c.either(path, low, high) {
 			c.fault(path+"."+low, fmt.Sprintf("%v is more than %s, %v", a, high, b), "make it smaller, or the other larger")
@@ -257,14 +258,5 @@ func (c *Config) warn() {
 	if c.PublicURL != "" && !c.Auth.Guarded() {
 		c.Warnings = append(c.Warnings,
 			"public_url is set and auth is empty: everybody who reaches the gateway through it may use every server")
-	}
-	if c.Defaults.MemoryLimit > 0 || c.Defaults.CPUQuota > 0 {
-		c.Warnings = append(c.Warnings, "defaults.memory_limit and defaults.cpu_quota are not enforced yet")
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Servers)) {
-		path := "servers." + name
-		if c.isSet(path+".memory_limit") || c.isSet(path+".cpu_quota") {
-			c.Warnings = append(c.Warnings, path+": memory_limit and cpu_quota are not enforced yet")
-		}
 	}
 }

@@ -29,7 +29,7 @@ var kinds = [...]string{"command", "url", "urls", "builtin"}
 var fits = map[string][]string{
 	"args": {"command"}, "env": {"command"}, "env_file": {"command"}, "cwd": {"command"}, "watch": {"command"},
 	"start": {"command"}, "idle_stop": {"command"}, "startup_timeout": {"command"}, "stop_timeout": {"command"},
-	"restart": {"command"}, "memory_limit": {"command"}, "cpu_quota": {"command"},
+	"restart": {"command"}, "memory_limit": {"command"}, "cpu_quota": {"command"}, "sandbox": {"command"},
 	"headers": {"url", "urls"}, "connect_timeout": {"url", "urls"}, "keep_connections": {"url", "urls"},
 	"max_connections": {"url", "urls"}, "settings": {"builtin"},
 }

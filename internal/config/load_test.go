@@ -260,10 +260,7 @@ func TestACallersFaultHasAPlace(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for text, want := range map[string]string{
-		"public_url: https://mcp.example.org":                     "public_url is set and auth.tokens is empty",
-		"# env: MCP_MEMORY_LIMIT=1G":                              "not enforced yet",
-		"servers: {a: {command: [x], cpu_quota: 50%}}":            "servers.a: memory_limit and cpu_quota are not enforced yet",
-		"servers: {a: {command: [x], memory_limit: 1G}}\nlog: {}": "servers.a: memory_limit",
+		"public_url: https://mcp.example.org": "public_url is set and auth is empty",
 	} {
 		cfg := parse(t, text)
 		if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], want) {

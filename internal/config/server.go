@@ -143,12 +143,14 @@ type Upkeep struct {
 	// Most connections to one address of a url server.
 	MaxConnections int `yaml:"max_connections" default:"256" min:"1" max:"100000" env:"MCP_POOL_MAX_SIZE"`
 
-	// Memory that the program and its children may use together. 0 means no limit. Not enforced yet: it is kept for
-	// the sandbox.
+	// Memory that the program and its children may use together; with more they are killed. 0 means no limit. Pages that
+	// processes share count for each, except where the system has control groups for the gateway.
 	MemoryLimit Size `yaml:"memory_limit" default:"0" min:"0" env:"MCP_MEMORY_LIMIT" aka:"memory,mem_limit"`
 	// Processor time that the program and its children may use together, in percent of one processor. 0 means no
-	// limit. Not enforced yet: it is kept for the sandbox.
+	// limit. It takes control groups; where the gateway may not make them, health reports say that it is not enforced.
 	CPUQuota float64 `yaml:"cpu_quota" default:"0%" min:"0%" max:"100000%" unit:"%" env:"MCP_CPU_QUOTA" aka:"cpu,cpus"`
+	// What the program may reach, and bounds on its parts.
+	Sandbox Sandbox `yaml:"sandbox"`
 
 	// Trying again, only where that is safe: lists, reads, and tools that read_only or idempotent name.
 	Retries Retries `yaml:"retries" aka:"retry"`

@@ -3,9 +3,12 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
@@ -15,6 +18,22 @@ type Confinement struct {
 	Wanted sandbox.Level
 	// Notes say what of its rules is not enforced, and why; empty when all is.
 	Notes []string
+}
+
+// RulesOf are what a configuration says about the sandbox of a child.
+func RulesOf(u config.Upkeep) sandbox.Rules {
+	s := u.Sandbox
+	r := sandbox.Rules{
+		Level: sandbox.Level(s.Level), MinLevel: sandbox.Level(s.MinLevel), Read: s.Read, Write: s.Write,
+		NoNetwork: s.Network == "none" || s.Network == "auto" && s.Level >= int(sandbox.Namespaces),
+		Limits: sandbox.Limits{OpenFiles: uint64(s.OpenFiles), FileBytes: uint64(s.FileSize), AddressSpace: uint64(s.AddressSpace),
+			CPUSeconds: uint64(s.CPUTime / time.Second)},
+		Bounds: sandbox.Bounds{Memory: int64(u.MemoryLimit), CPU: u.CPUQuota / 100, Processes: s.Processes},
+	}
+	if s.Privileges {
+		r.Level = sandbox.Off
+	}
+	return r
 }
 
 // Sandboxes reports which sandboxes this system gives to children. The answer is
@@ -45,7 +64,7 @@ func (s *Supervisor) confine(ctx context.Context, l *launch, spec *Spec) (Confin
 	plan.Level = min(r.Level, system.Level)
 	c.Level = plan.Level
 	if c.Level < r.MinLevel {
-		return c, &SandboxError{Want: r.MinLevel, Have: c.Level, Missing: system.Missing}
+		return c, &sandbox.UnmetError{Want: r.MinLevel, Have: c.Level, Missing: system.Missing}
 	}
 	if c.Level < r.Level {
 		c.Notes = append(c.Notes, fmt.Sprintf("level %s is wanted: %s", r.Level, system.Missing))
@@ -53,6 +72,11 @@ func (s *Supervisor) confine(ctx context.Context, l *launch, spec *Spec) (Confin
 	if plan.Level >= sandbox.Files {
 		read, write := sandbox.Defaults(l.path, spec.Dir, func(name string) string { return lookup(l.env, name) })
 		sandbox.Prepare(write)
+		for _, path := range slices.Concat(r.Read, r.Write) {
+			if _, err := os.Stat(path); err != nil {
+				c.Notes = append(c.Notes, fmt.Sprintf("read and write: %v", err))
+			}
+		}
 		plan.Read, plan.Write = append(read, r.Read...), append(write, r.Write...)
 	}
 	if r.NoNetwork && plan.Level < sandbox.Namespaces {
@@ -77,18 +101,21 @@ func bound(c *Confinement, l *launch, b sandbox.Bounds, system sandbox.Report) {
 		if b.CPU > 0 {
 			c.Notes = append(c.Notes, "cpu_quota is not enforced: "+system.Groups)
 		}
+		if b.Processes > 0 {
+			c.Notes = append(c.Notes, "the limit of processes is not enforced: "+system.Groups)
+		}
 	}
 }
 
 // overuseInterval is how often the memory of a child with a limit is looked at.
 const overuseInterval = time.Second
 
-// OveruseError is the reason for which a child was killed that used more memory
+// overuseError is the reason for which a child was killed that used more memory
 // than it may.
-type OveruseError struct{ Used, Limit int64 } // bytes
+type overuseError struct{ Used, Limit int64 } // bytes
 
 // Error says both figures.
-func (e *OveruseError) Error() string {
+func (e *overuseError) Error() string {
 	return fmt.Sprintf("it used %d MiB of memory and its memory_limit is %d MiB", e.Used>>20, e.Limit>>20)
 }
 
@@ -105,7 +132,7 @@ func guardMemory(p *Process, limit int64) {
 		case <-tick.C:
 		}
 		if used, err := p.Usage(); err == nil && used.RSSBytes > limit {
-			p.Kill(&OveruseError{Used: used.RSSBytes, Limit: limit})
+			p.Kill(&overuseError{Used: used.RSSBytes, Limit: limit})
 			return
 		}
 	}

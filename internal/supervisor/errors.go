@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // ErrClosed is returned for a start after Close.
@@ -34,18 +32,6 @@ func orGateway(dir string) string {
 		return "the gateway's directory"
 	}
 	return dir
-}
-
-// SandboxError refuses a start because this system cannot keep the child from as much as its configuration demands.
-type SandboxError struct {
-	Want, Have sandbox.Level
-	Missing    string // why Have is not more
-}
-
-// Error says what is missing, and the two ways out.
-func (e *SandboxError) Error() string {
-	return fmt.Sprintf("sandbox level %s is demanded by min_level and this system gives %s (%s): "+
-		"give the gateway what is missing, or lower min_level", e.Want, e.Have, e.Missing)
 }
 
 // ExitError says how a process ended that was not asked to.

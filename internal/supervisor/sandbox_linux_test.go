@@ -330,9 +330,9 @@ func TestASystemBelowMinLevelDoesNotStartTheChild(t *testing.T) {
 	sup := newSupervisor(t, supervisor.Options{Direct: true})
 	child := add(t, sup, supervisor.Spec{Command: program("echo"), Sandbox: sandbox.Rules{Level: 2, MinLevel: 1}})
 	_, err := child.Acquire(t.Context())
-	var refused *supervisor.SandboxError
+	var refused *sandbox.UnmetError
 	if !errors.As(err, &refused) || refused.Want != 1 || refused.Have != 0 || !strings.Contains(err.Error(), "min_level") {
-		t.Errorf("got %v, want a SandboxError", err)
+		t.Errorf("got %v, want an UnmetError", err)
 	}
 	willing := add(t, sup, supervisor.Spec{Name: "willing", Command: program("echo"), Sandbox: sandbox.Rules{Level: 2}})
 	_ = acquire(t, willing)

@@ -94,6 +94,7 @@ func specOf(u *Upstream) supervisor.Spec {
 	}
 	return supervisor.Spec{
 		Name: cfg.Name, Command: cfg.Argv(), Env: env, Dir: cfg.Cwd,
+		Sandbox:     supervisor.RulesOf(cfg.Upkeep),
 		StopTimeout: cfg.StopTimeout,
 		MinBackoff:  cfg.Restart.MinBackoff, MaxBackoff: cfg.Restart.MaxBackoff,
 		CrashCount: cfg.Restart.CrashCount, CrashWindow: cfg.Restart.CrashWindow,

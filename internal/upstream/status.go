@@ -49,6 +49,7 @@ type ReplicaStatus struct {
 	Starts      int
 	Started     time.Time
 	Stderr      []string
+	Sandbox     string // how far it is kept from the rest, as "level 1"; empty when none was started
 }
 
 // Status reports what is known now; it asks nobody.
@@ -138,4 +139,7 @@ func (r *replica) status(st *Status) (rs ReplicaStatus, why error, opening bool)
 
 func (rs *ReplicaStatus) process(s supervisor.Status) {
 	rs.Process, rs.PID, rs.Starts, rs.Started, rs.Stderr = s.State.String(), s.PID, s.Starts, s.Started, s.Stderr
+	if s.Starts > 0 {
+		rs.Sandbox = s.Sandbox.String()
+	}
 }

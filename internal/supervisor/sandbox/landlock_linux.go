@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	"golang.org/x/sys/unix"
@@ -34,10 +35,10 @@ func (p *Plan) lock() error {
 		landlock.RWFiles("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx").WithIoctlDev().IgnoreIfMissing(),
 		landlock.RWDirs("/dev/pts").WithIoctlDev().IgnoreIfMissing(),
 	}
-	for _, path := range p.Read {
+	for _, path := range slices.DeleteFunc(p.Read, hidden) {
 		rules = append(rules, readRule(path))
 	}
-	for _, path := range p.Write {
+	for _, path := range slices.DeleteFunc(p.Write, hidden) {
 		if isFile(path) {
 			rules = append(rules, landlock.RWFiles(path))
 		} else {
@@ -54,6 +55,17 @@ func (p *Plan) lock() error {
 		return fmt.Errorf("give up files: %w", err)
 	}
 	return nil
+}
+
+// hidden reports whether a path is not there for this user: then it needs no rule,
+// and cannot have one.
+func hidden(path string) bool {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return true
+	}
+	_ = unix.Close(fd)
+	return false
 }
 
 func readRule(path string) landlock.Rule {

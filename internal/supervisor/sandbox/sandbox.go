@@ -123,3 +123,15 @@ func (l Level) String() string {
 	}
 	return fmt.Sprintf("%d", int(l))
 }
+
+// UnmetError refuses a start because this system cannot keep the child from as much as its configuration demands.
+type UnmetError struct {
+	Want, Have Level
+	Missing    string // why Have is not more
+}
+
+// Error says what is missing, and the two ways out.
+func (e *UnmetError) Error() string {
+	return fmt.Sprintf("sandbox level %s is demanded by min_level and this system gives %s (%s): "+
+		"give the gateway what is missing, or lower min_level", e.Want, e.Have, e.Missing)
+}

@@ -48,6 +48,8 @@ func (p *Plan) Attributes(attr *syscall.SysProcAttr) {
 	if p.NoNetwork {
 		attr.Cloneflags |= syscall.CLONE_NEWNET
 	}
+	// What the first process needs to furnish its namespaces is lost with exec unless it is ambient, except for root.
+	attr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP}
 	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
 	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
 }

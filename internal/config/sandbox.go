@@ -1,0 +1,53 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// Sandbox says what a program may reach and use. docs/sandbox.md tells what each level keeps it from, and what systems
+// give it. The bounds on memory and processor time are memory_limit and cpu_quota.
+type Sandbox struct {
+	// How much the program is kept from: 0 is a clean environment and no way to gain privileges, 1 also only the files
+	// of read and write, 2 also its own processes and network, 3 also only the calls of the kernel that servers need.
+	// Where the system cannot give that much, the program gets what it can, and health reports say so.
+	Level int `yaml:"level" default:"0" min:"0" max:"3"`
+	// The least level. Where the system cannot give it, the program is not started.
+	MinLevel int `yaml:"min_level" default:"0" min:"0" max:"3"`
+	// Files and directories that the program may read and run from level 1 on, besides those of the system, its own, its
+	// cwd and those of version managers.
+	Read []string `yaml:"read" path:"true" example:"[./data]"`
+	// Files and directories that it may also write, besides its package manager's caches and directories for temporary
+	// files.
+	Write []string `yaml:"write" path:"true" aka:"read_write" example:"[~/notes]"`
+	// Which network it has: that of the machine (host) or none, which takes level 2 to hold for everything; at level 1 it
+	// is TCP that is closed. auto is host at levels 0 and 1, and none above.
+	Network string `yaml:"network" default:"auto" enum:"auto|host|none"`
+	// Whether the program may gain privileges, by sudo for one. Only at level 0.
+	Privileges bool `yaml:"privileges" default:"false"`
+	// Most files that one process has open. 0 means as many as the gateway.
+	OpenFiles int `yaml:"open_files" default:"0" min:"0" max:"10000000"`
+	// Most bytes of a file that it writes. 0 means no limit.
+	FileSize Size `yaml:"file_size" default:"0" min:"0"`
+	// Most bytes of address space of one process. 0 means no limit. Programs with a JIT, such as node, reserve much more
+	// than they use: memory_limit is what counts memory.
+	AddressSpace Size `yaml:"address_space" default:"0" min:"0"`
+	// Most processor time of one process over its whole life. 0 means no limit.
+	CPUTime time.Duration `yaml:"cpu_time" default:"0s" min:"0s" max:"8760h"`
+	// Most processes and threads at once. 0 means no limit. It takes control groups.
+	Processes int `yaml:"processes" default:"0" min:"0" max:"1000000"`
+}
+
+// sandbox refuses what contradicts itself.
+func (c *checker) sandbox(path string, s Sandbox) {
+	if s.MinLevel > s.Level && c.either(path, "sandbox.level", "sandbox.min_level") {
+		c.fault(path+".sandbox.min_level", fmt.Sprintf("%d is more than level, %d, so that the server would never start", s.MinLevel, s.Level),
+			"make level as large")
+	}
+	if s.Privileges && s.Level > 0 && c.either(path, "sandbox.level", "sandbox.privileges") {
+		c.fault(path+".sandbox.privileges", fmt.Sprintf("is not possible at level %d", s.Level), "remove it, or make level 0")
+	}
+	if s.CPUTime%time.Second != 0 {
+		c.fault(path+".sandbox.cpu_time", "counts whole seconds", "write it like 90s")
+	}
+}
