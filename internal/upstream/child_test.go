@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,6 +171,9 @@ func (s *server) take(m message) {
 			s.result(m.ID, `{}`)
 		}
 	case m.Method == "tools/list":
+		if ms, err := strconv.Atoi(s.traits["lists"]); err == nil { // takes so many milliseconds
+			<-time.After(time.Duration(ms) * time.Millisecond)
+		}
 		s.result(m.ID, `{"tools":[{"name":"echo","inputSchema":{"type":"object"}}]}`)
 	case m.Method == "resources/subscribe", m.Method == "resources/unsubscribe":
 		s.result(m.ID, `{}`)

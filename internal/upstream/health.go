@@ -299,6 +299,7 @@ func (c *command) check(ctx context.Context, r *replica, links []*link) (failed 
 func (r *replica) judgeProcess(l *link, err error) {
 	cfg := &r.u.cfg.Health
 	bad := l.state.note(err, l.heard())
+	silence := time.Duration(bad) * cfg.Timeout
 	switch {
 	case err == nil:
 		r.breaker.relent()
@@ -306,10 +307,10 @@ func (r *replica) judgeProcess(l *link, err error) {
 			r.u.log.Info("server answers health checks again", "address", r.opener.address())
 		}
 	case bad < max(cfg.UnhealthyAfter, 1):
-	case r.u.cfg.Restart.Enabled && r.doom(l):
+	case r.u.cfg.Restart.Enabled && r.doom(l, silence):
 		r.u.log.Warn("server does not answer and nothing is under way: its process is replaced", "err", err)
 		l.kill(fmt.Errorf("it did not answer %d health checks: %w", bad, err))
-	case !r.atWork(l), l.state.silentSince(l.heard()) && l.unusual(time.Duration(bad)*cfg.Timeout):
+	case !r.atWork(l, silence), l.state.silentSince(l.heard()) && l.unusual(silence):
 		if l.state.fall(err, time.Now()) {
 			r.u.log.Warn("server answers neither calls nor health checks, further calls are turned away", "err", err)
 		}
@@ -317,20 +318,27 @@ func (r *replica) judgeProcess(l *link, err error) {
 }
 
 // doom lets new calls wait for what comes after l, unless calls are under way on it.
-func (r *replica) doom(l *link) bool {
+func (r *replica) doom(l *link, silence time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.atWork(l) {
+	if r.atWork(l, silence) {
 		return false
 	}
 	l.doomed.Store(true)
 	return true
 }
 
-// atWork reports whether calls are under way on l. A call that was parked and
-// goes on is not counted by its link.
-func (r *replica) atWork(l *link) bool {
-	return l.calls.Load() > 0 || r.u.resuming.Load() > 0 && l.busy != nil && l.busy()
+// atWork reports whether calls are under way on l, which has been silent for so
+// long. A call that was parked and goes on is not counted by its link. The gateway's
+// own lists do not keep a process that hangs: they count for about as long as such a
+// list has taken yet.
+func (r *replica) atWork(l *link, silence time.Duration) bool {
+	own := l.own.Load()
+	if l.calls.Load() > own || r.u.resuming.Load() > 0 && l.busy != nil && l.busy() {
+		return true
+	}
+	listed := time.Duration(l.listed.Load())
+	return own > 0 && (listed == 0 || silence <= 2*listed)
 }
 
 // unusual reports whether the process has never taken nearly as long.

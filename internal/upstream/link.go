@@ -85,6 +85,8 @@ type link struct {
 	cleared *attempt // done when one that has ended by itself is out of the way
 
 	calls     atomic.Int64 // under way
+	own       atomic.Int64 // those of them that the gateway makes for itself
+	listed    atomic.Int64 // the longest time until a list was there that it had asked for, in nanoseconds
 	followers atomic.Int64 // of subscriptions to resources
 	called    atomic.Bool  // by somebody else than the gateway itself
 	used      atomic.Int64 // when the last such call ended, in nanoseconds
@@ -222,7 +224,7 @@ func (r *roster) end() {
 
 // handle makes a call on a link that was got for it, and lets that go.
 func (l *link) handle(ctx context.Context, c *call) (mcp.Result, error) {
-	defer l.calls.Add(-1)
+	defer l.leave(c.who)
 	l.roster.add(c)
 	defer l.roster.remove(c)
 	result, err := l.handler.Handle(ctx, c.req)
@@ -234,8 +236,19 @@ func (l *link) handle(ctx context.Context, c *call) (mcp.Result, error) {
 	if fateOf(err) == answered {
 		l.answers.Add(1)
 		storeMax(&l.slowest, int64(now.Sub(c.began)))
+		if c.who.own && c.req.Method != "server/discover" { // which need not reach the server
+			storeMax(&l.listed, int64(now.Sub(c.began)))
+		}
 	}
 	return result, err
+}
+
+// leave ends the use of a link that was got for who.
+func (l *link) leave(who asker) {
+	l.calls.Add(-1)
+	if who.own {
+		l.own.Add(-1)
+	}
 }
 
 // doubts reports whether an error looks like the answer of a server of the other

@@ -201,6 +201,9 @@ func (r *replica) look(ctx context.Context, who asker) (*link, *attempt, error) 
 			return nil, nil, why
 		}
 		l.calls.Add(1)
+		if who.own {
+			l.own.Add(1)
+		}
 		return l, nil, nil
 	case !who.open:
 		return nil, nil, errIdle

@@ -215,7 +215,7 @@ func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, er
 		l.followers.Add(1)
 		defer l.followers.Add(-1)
 	}
-	l.calls.Add(-1)                     // it does not keep the link from being retired
+	l.leave(who)                        // it does not keep the link from being retired
 	if who.own && l.era() == sessions { // a stateless server has no others to hear of
 		var stop func()
 		req, stop = u.changes.follow(req)
