@@ -19,6 +19,7 @@ type serverReport struct {
 	Transport    string                `json:"transport,omitempty"`
 	Revision     string                `json:"protocol_version,omitempty"`
 	Tools        int                   `json:"tools"`
+	Sandbox      string                `json:"sandbox,omitempty"` // of the program: its level, and what is not enforced
 	Metrics      serverFigures         `json:"metrics"`
 	Dependencies map[string]dependency `json:"dependencies"`
 }
@@ -34,8 +35,9 @@ type serverFigures struct {
 }
 
 type dependency struct {
-	Status string `json:"status"`
-	Reason string `json:"reason,omitempty"`
+	Status  string `json:"status"`
+	Reason  string `json:"reason,omitempty"`
+	Sandbox string `json:"sandbox,omitempty"`
 }
 
 // status turns a server's state into the word of the health body.
@@ -86,7 +88,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	status, code := "ready", http.StatusOK
 	dependencies := make(map[string]dependency)
 	for _, st := range s.app.Statuses() {
-		dependencies[st.Server] = dependency{Status: word(st.State), Reason: st.Reason}
+		dependencies[st.Server] = dependency{Status: word(st.State), Reason: st.Reason, Sandbox: sandboxOf(st.Replicas)}
 		if st.State == upstream.Unavailable || st.State == upstream.Degraded {
 			status = "degraded"
 		}
@@ -121,6 +123,7 @@ func (a *App) report(st Status) serverReport {
 		Uptime: time.Since(a.started).Seconds(), Reason: st.Reason, Transport: st.Transport, Revision: st.Revision, Tools: st.Tools,
 		Dependencies: make(map[string]dependency),
 	}
+	body.Sandbox = sandboxOf(st.Replicas)
 	c := a.telemetry.Counters(st.Server)
 	body.Metrics = serverFigures{
 		Active: c.Active, Requests: c.Requests, Errors: c.Errors, ErrorRate: c.ErrorRate,
@@ -138,6 +141,17 @@ func (a *App) report(st Status) serverReport {
 		body.Dependencies[replica.Address] = d
 	}
 	return body
+}
+
+// sandboxOf is how far a server's program is kept from the rest; empty when it is
+// none, or was not started.
+func sandboxOf(replicas []upstream.ReplicaStatus) string {
+	for _, r := range replicas {
+		if r.Sandbox != "" {
+			return r.Sandbox
+		}
+	}
+	return ""
 }
 
 func (s *Server) welcome(w http.ResponseWriter, _ *http.Request) {
