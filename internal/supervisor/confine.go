@@ -70,8 +70,9 @@ func (s *Supervisor) confine(ctx context.Context, l *launch, spec *Spec) (Confin
 		c.Notes = append(c.Notes, fmt.Sprintf("level %s is wanted: %s", r.Level, system.Missing))
 	}
 	if plan.Level >= sandbox.Files {
-		read, write := sandbox.Defaults(l.path, spec.Dir, func(name string) string { return lookup(l.env, name) })
-		sandbox.Prepare(write)
+		variable := func(name string) string { return lookup(l.env, name) }
+		sandbox.Prepare(spec.Command[0], variable)
+		read, write := sandbox.Defaults(l.path, spec.Dir, variable)
 		for _, path := range slices.Concat(r.Read, r.Write) {
 			if _, err := os.Stat(path); err != nil {
 				c.Notes = append(c.Notes, fmt.Sprintf("read and write: %v", err))

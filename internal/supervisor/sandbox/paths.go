@@ -97,13 +97,35 @@ func broad(dir, home string) bool {
 		home != "" && (dir == filepath.Clean(home) || strings.HasPrefix(filepath.Clean(home)+"/", dir+"/"))
 }
 
-// Prepare makes the directories of write that are missing and whose parent is
-// there: a rule can only name what exists.
-func Prepare(write []string) {
-	for _, dir := range write {
-		if _, err := os.Lstat(dir); os.IsNotExist(err) {
-			_ = os.Mkdir(dir, 0o700) // if not, the child cannot write there either
+// launchers are the programs that fetch servers, and where below a home directory
+// they keep them.
+func launchers(program string) []string {
+	return map[string][]string{
+		"npx": {".npm"}, "npm": {".npm"}, "uvx": {".cache", ".local/share/uv"}, "uv": {".cache", ".local/share/uv"}, "pipx": {".cache"},
+		"bunx": {".bun/install"}, "bun": {".bun/install"}, "deno": {".cache"}, "pnpm": {".cache", ".local/share/pnpm"}, "yarn": {".cache", ".yarn"},
+	}[filepath.Base(program)]
+}
+
+// Prepare makes the caches that a program will use and that are missing: a rule can
+// only name what exists, and without one the first start would fail.
+func Prepare(program string, lookup func(string) string) {
+	wanted := launchers(program)
+	if len(wanted) == 0 {
+		return
+	}
+	var dirs []string
+	if home := lookup("HOME"); filepath.IsAbs(home) && home != "/" {
+		for _, name := range wanted {
+			dirs = append(dirs, filepath.Join(home, name))
 		}
+	}
+	for _, name := range cacheVariables() {
+		if dir := lookup(name); filepath.IsAbs(dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, dir := range dirs {
+		_ = os.MkdirAll(dir, 0o700) // if not, the child cannot write there either
 	}
 }
 
