@@ -118,7 +118,7 @@ func TestArgumentsDecide(t *testing.T) {
 		{ann, "mail", "send", `{"count":3}`, true, "role:user"},
 		{ann, "mail", "send", `{}`, true, "role:user"},
 		{ann, "mail", "send", `{"count":11}`, false, "few"},
-		{ann, "mail", "send", `{"count":1.5}`, false, "few"},                   // a decimal cannot be compared with a Long
+		{ann, "mail", "send", `{"count":1.5}`, false, "few"},                  // a decimal cannot be compared with a Long
 		{ann, "mail", "send", `{"count":99999999999999999999}`, false, "few"}, // nor a number that does not fit
 		{ann, "mail", "send", `{"count":1e9}`, false, "few"},
 		{bot, "mail", "pay", `{"price":9.25}`, true, "cheap"},
