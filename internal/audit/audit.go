@@ -180,7 +180,7 @@ func open(o Options, unlock func() error) (*Log, error) {
 	if found.torn > 0 {
 		o.Log.Warn("the audit log had a torn tail, which nobody was told is written; it was cut off", "bytes", found.torn)
 	}
-	if _, err := l.append(context.Background(), l.opened(found), true); err != nil {
+	if _, err := l.append(context.Background(), l.opened(found), onDisk); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

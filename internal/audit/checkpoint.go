@@ -65,7 +65,7 @@ func readCheckpoint(line []byte, key ed25519.PublicKey) (checkpoint, error) {
 	}
 	sig, err := hex.DecodeString(c.Sig)
 	switch {
-	case err != nil || !bytes.Equal(c.line(), line):
+	case err != nil || hex.EncodeToString(sig) != c.Sig || !bytes.Equal(c.line(), line):
 		return c, errors.New("is not written as checkpoints are")
 	case c.Kind != sealed && c.Kind != retired:
 		return c, fmt.Errorf("is of the unknown kind %q", c.Kind)

@@ -45,19 +45,19 @@ func (l *Log) Record(server string) func(mcp.Handler) mcp.Handler {
 // both records a call before it is made and when it has ended.
 func (l *Log) both(ctx context.Context, next mcp.Handler, server string, req *mcp.Request) (res mcp.Result, err error) {
 	intent := l.describe(ctx, kindIntent, server, req)
-	seq, failed := l.append(ctx, intent, true)
+	seq, failed := l.append(ctx, intent, onDisk)
 	outcome := entry{kind: kindOutcome, of: seq, outcome: "panic"}
 	if failed != nil {
 		if seq != 0 { // it may be in the log all the same, and nothing was done
 			outcome.outcome, outcome.time = "not made", l.o.Now()
-			_, _ = l.append(ctx, outcome, false)
+			_, _ = l.append(ctx, outcome, atOnce)
 		}
 		return mcp.Result{}, refuse(mcp.CodeUnavailable, "not done, since it could not be recorded: ", failed)
 	}
 	defer func() {
 		outcome.time = l.o.Now()
 		outcome.duration = outcome.time.Sub(intent.time)
-		if _, failed := l.append(context.WithoutCancel(ctx), outcome, true); failed != nil && outcome.outcome != "panic" {
+		if _, failed := l.append(context.WithoutCancel(ctx), outcome, onDisk); failed != nil && outcome.outcome != "panic" {
 			res, err = mcp.Result{}, refuse(mcp.CodeCallLost, "done, and its outcome could not be recorded: ", failed)
 		}
 	}()
@@ -77,7 +77,7 @@ func (l *Log) one(ctx context.Context, next mcp.Handler, server string, req *mcp
 		if e.outcome = outcome; outcome == "" {
 			e.judge(res, err)
 		}
-		_, _ = l.append(ctx, e, false) // what is lost is counted
+		_, _ = l.append(context.WithoutCancel(ctx), e, toBeTaken) // what is lost is counted
 	}()
 	res, err = next.Handle(ctx, req)
 	outcome = ""
@@ -88,7 +88,7 @@ func (l *Log) one(ctx context.Context, next mcp.Handler, server string, req *mcp
 // for the disk.
 func (l *Log) Refused(ctx context.Context, server string, req *mcp.Request) {
 	e := l.describe(ctx, kindRefusal, server, req)
-	_, _ = l.append(ctx, e, false) // what is lost is counted
+	_, _ = l.append(ctx, e, toBeTaken) // what is lost is counted
 }
 
 // Event is something that was done besides calls: a user added, a token made, a
@@ -111,7 +111,7 @@ func (l *Log) Event(ctx context.Context, v Event) error {
 		_, value, _ = strings.Cut(value, "=")
 		e.attrs = append(e.attrs, [2]string{l.clean(a[0], maxClient), value})
 	}
-	_, err := l.append(ctx, e, true)
+	_, err := l.append(ctx, e, onDisk)
 	return err
 }
 

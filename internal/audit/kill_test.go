@@ -24,7 +24,7 @@ const (
 	childDir = "DRAGOMAN_TEST_AUDIT_DIR"
 	// envKills is how often the child is killed; 50 times unless it is set.
 	envKills = "DRAGOMAN_TEST_AUDIT_KILLS"
-	// envMutations is how many changes to a log have to be found; 2,000 unless it is set.
+	// envMutations is how many changes to a log have to be found; 500 unless it is set.
 	envMutations = "DRAGOMAN_TEST_AUDIT_MUTATIONS"
 )
 

@@ -33,14 +33,23 @@ func newBatch() *batch { return &batch{taken: make(chan struct{}), done: make(ch
 
 func (b *batch) full() bool { return len(b.ends) >= maxBatch || len(b.text) >= maxBatchBytes }
 
-// append gives a record its place and, if wait, returns when it is on disk. The
-// number that it returns is the record's even when it was not waited long
+// patience is what is waited for.
+type patience int
+
+const (
+	atOnce    patience = iota // nothing: what cannot be taken is dropped, and counted
+	toBeTaken                 // a place among those that will be written; dropped and counted as well
+	onDisk                    // the disk
+)
+
+// append gives a record its place and returns when what is waited for has come.
+// The number that it returns is the record's even when it was not waited long
 // enough; it is 0 when the record is not in the log and will not be.
-func (l *Log) append(ctx context.Context, e entry, wait bool) (uint64, error) {
+func (l *Log) append(ctx context.Context, e entry, until patience) (uint64, error) {
 	var buf [1536]byte
 	text := e.append(buf[:0])
-	seq, b, err := l.place(text, wait)
-	if err != nil || !wait {
+	seq, b, err := l.place(text, until)
+	if err != nil || seq != 0 && until != onDisk {
 		return seq, err
 	}
 	limit := time.NewTimer(l.o.Config.Timeout)
@@ -53,48 +62,60 @@ func (l *Log) append(ctx context.Context, e entry, wait bool) (uint64, error) {
 		select {
 		case <-ready:
 		case <-ctx.Done():
-			return seq, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+			return seq, l.late(seq, until, context.Cause(ctx))
 		case <-limit.C:
-			return seq, fmt.Errorf("%w within %s", ErrUnavailable, l.o.Config.Timeout)
+			return seq, l.late(seq, until, fmt.Errorf("not within %s", l.o.Config.Timeout))
 		}
-		if seq != 0 && b.err != nil {
+		switch {
+		case seq != 0 && b.err != nil:
 			return 0, b.err
-		}
-		if seq != 0 {
+		case seq != 0:
 			return seq, nil
 		}
-		if seq, b, err = l.place(text, wait); err != nil {
-			return 0, err
+		if seq, b, err = l.place(text, until); err != nil || seq != 0 && until != onDisk {
+			return seq, err
 		}
 	}
 }
 
+// late is the error of a record that was not waited for any longer.
+func (l *Log) late(seq uint64, until patience, why error) error {
+	if seq == 0 && until != onDisk {
+		l.mu.Lock()
+		l.dropped++
+		l.mu.Unlock()
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, why)
+}
+
 // place puts a record into the batch that is being filled. When that is full,
-// the number is 0; who does not wait is refused then.
-func (l *Log) place(text []byte, wait bool) (uint64, *batch, error) {
+// the number is 0, and there will be another when it has been taken.
+func (l *Log) place(text []byte, until patience) (uint64, *batch, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.next
+	err := l.broken
 	switch {
-	case l.broken != nil:
-		if !wait {
-			l.dropped++
-		}
-		return 0, nil, l.broken
+	case err != nil:
 	case l.closing:
-		return 0, nil, fmt.Errorf("%w: it is being closed", ErrUnavailable)
-	case b.full() && !wait:
-		l.dropped++
-		return 0, nil, fmt.Errorf("%w as fast as records come", ErrUnavailable)
+		err = fmt.Errorf("%w: it is being closed", ErrUnavailable)
+	case b.full() && until == atOnce:
+		err = fmt.Errorf("%w as fast as records come", ErrUnavailable)
 	case b.full():
 		return 0, b, nil
+	}
+	if err != nil {
+		if until != onDisk {
+			l.dropped++
+		}
+		return 0, nil, err
 	}
 	l.seq++
 	if len(b.ends) == 0 {
 		b.first = l.seq
 		l.rouse()
 	}
-	if !wait {
+	if until != onDisk {
 		b.quiet++
 	}
 	b.text = strconv.AppendUint(append(b.text, `{"seq":`...), l.seq, 10)
