@@ -189,7 +189,7 @@ func TestParking(t *testing.T) {
 		peer.Send(`{"jsonrpc":"2.0","id":"a","method":"sampling/createMessage","params":{}}`)
 		peer.Send(`{"jsonrpc":"2.0","id":"b","method":"roots/list"}`)
 		out := <-done
-		for _, part := range []string{`"q1":{"method":"sampling/createMessage","params":{}}`, `"q2":{"method":"roots/list"}`} {
+		for _, part := range []string{`"q1":{"method":"sampling/createMessage","params":{}}`, `"q2":{"method":"roots/list","params":{}}`} {
 			if !strings.Contains(string(out.result.Raw()), part) {
 				t.Errorf("got %s, want %s", out.result.Raw(), part)
 			}

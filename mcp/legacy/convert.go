@@ -195,15 +195,16 @@ func legacyQuestion(method string, params jsonrpc.Object, r mcp.Revision) jsonrp
 	return params
 }
 
-// modernQuestion is a request of a server as an entry of inputRequests.
+// modernQuestion is a request of a server as an entry of inputRequests. It has
+// params even where they are empty, of roots/list: they may be missing there, but
+// the Go SDK (v1.8.0) cannot read an entry without.
 func modernQuestion(msg jsonrpc.Message) []byte {
-	edits := []jsonrpc.Edit{{Name: "method", Value: jsonrpc.AppendString(nil, msg.Method)}}
-	params := msg.Params
-	if !params.IsZero() {
+	params := []byte("{}")
+	if !msg.Params.IsZero() {
 		// We declare no tasks of our own to servers, so that an answer may not be
 		// one (2025-11-25, basic/utilities/tasks, "Task Support and Handling").
-		params = params.With(jsonrpc.Edit{Name: "elicitationId"}, jsonrpc.Edit{Name: "task"})
-		edits = append(edits, jsonrpc.Edit{Name: "params", Value: params.Raw()})
+		params = msg.Params.With(jsonrpc.Edit{Name: "elicitationId"}, jsonrpc.Edit{Name: "task"}).Raw()
 	}
-	return jsonrpc.Object{}.Append(nil, edits...)
+	return jsonrpc.Object{}.Append(nil,
+		jsonrpc.Edit{Name: "method", Value: jsonrpc.AppendString(nil, msg.Method)}, jsonrpc.Edit{Name: "params", Value: params})
 }
