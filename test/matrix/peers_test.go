@@ -230,6 +230,9 @@ func TestRealClientsUseRealServers(t *testing.T) {
 		for _, app := range applications() {
 			run(app.name, func(t *testing.T) { w.session(t, app) })
 		}
+		for _, g := range gophers() {
+			run(g.name, func(t *testing.T) { g.run(t, w) })
+		}
 	})
 }
 
@@ -271,7 +274,7 @@ func (w *world) session(t *testing.T, app application) {
 		world: w, app: app.name, own: app.transport == "stdio", eras: slices.Repeat([]string{app.era}, len(places)), want: want,
 		plan: obj{
 			"name": plain(app.name), "sdk": app.sdk, "transport": app.transport, "mode": app.mode, "directory": w.dir,
-			"visits": places, "logs": w.logs(), "tasks": app.tasks(), "changes": w.changes(app.transport), "seconds": 20,
+			"visits": places, "logs": w.logs(), "tasks": app.tasks(), "changes": w.changes(app.transport), "seconds": int(patience.Seconds()),
 		},
 	}
 	p.run(t)

@@ -31,9 +31,20 @@ func (w *world) settle(t *testing.T) {
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		said = fmt.Sprintf("%s %s %v", resp.Status, body, err)
-		return resp.StatusCode == http.StatusOK
+		var health struct {
+			Servers map[string]struct{ Status string }
+		}
+		if json.Unmarshal(body, &health) != nil || len(health.Servers) != len(w.servers) {
+			return false
+		}
+		for _, s := range health.Servers {
+			if s.Status != "healthy" {
+				return false
+			}
+		}
+		return true
 	}) {
-		t.Fatalf("the gateway is not ready: %s", said)
+		t.Fatalf("the gateway's servers are not ready: %s", said)
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
