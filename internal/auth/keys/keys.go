@@ -51,8 +51,6 @@ const (
 	noteLimit = 5 * time.Second
 )
 
-var encoding = base32.StdEncoding.WithPadding(base32.NoPadding)
-
 // Options are what Keys may be told. The zero value is ready to use.
 type Options struct {
 	// Fresh is how old an answer may be. Default 4 s, which with the time of one
@@ -115,7 +113,7 @@ func (k *Keys) Create(ctx context.Context, w Wanted) (config.Secret, store.Key, 
 	id := strings.ToLower(rand.Text()[:idLength])
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
-	stem := prefix + id + "_" + strings.ToLower(encoding.EncodeToString(secret))
+	stem := prefix + id + "_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(secret))
 	sum := sha256.Sum256([]byte(stem))
 	key := store.Key{
 		ID: id, Name: w.Name, Owner: w.Owner, Hash: sum[:], Role: w.Role, Servers: w.Servers,

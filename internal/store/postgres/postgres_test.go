@@ -1,10 +1,15 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
-	"go.uber.org/goleak"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/store"
@@ -12,8 +17,6 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/store/storetest"
 	"github.com/dragoman-mcp/dragoman/test/servers"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func network(t *testing.T) *egress.Network {
 	n := egress.New(egress.Options{})
@@ -41,4 +44,106 @@ func TestSuite(t *testing.T) {
 		dsn := servers.Database(t, server, fmt.Sprint("suite", n))
 		return func(t *testing.T) *store.Store { return open(t, dsn) }
 	})
+}
+
+// sqlOf runs a statement past the store.
+func sqlOf(t *testing.T, dsn, statement string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func TestWhatCannotBeTrustedIsNotOpened(t *testing.T) {
+	server := servers.Postgres(t)
+	t.Run("a database of a newer version", func(t *testing.T) {
+		dsn := servers.Database(t, server, "newer")
+		if err := open(t, dsn).Close(); err != nil {
+			t.Fatal(err)
+		}
+		sqlOf(t, dsn, "INSERT INTO schema_version (version_id, is_applied) VALUES (999, true)")
+		if _, err := postgres.Open(t.Context(), dsn, network(t)); !errors.Is(err, store.ErrNewer) {
+			t.Errorf("got %v, want ErrNewer", err)
+		}
+	})
+	t.Run("a server that acknowledges what it has not written", func(t *testing.T) {
+		dsn := servers.Database(t, server, "lossy")
+		sqlOf(t, dsn, "ALTER DATABASE lossy SET synchronous_commit = off")
+		_, err := postgres.Open(t.Context(), dsn, network(t))
+		if err == nil || !strings.Contains(err.Error(), "synchronous_commit is off") {
+			t.Errorf("got %v, want a refusal because of synchronous_commit", err)
+		}
+	})
+}
+
+func TestManyWhoOpenAnEmptyDatabaseAtOnceAllSucceed(t *testing.T) {
+	dsn := servers.Postgres(t)
+	way := network(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			s, err := postgres.Open(t.Context(), dsn, way)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestTheFeedGoesOn cuts every connection; what happened meanwhile is heard, and
+// what is not notified of too.
+func TestTheFeedGoesOn(t *testing.T) {
+	const promised = 5 * time.Second
+	dsn := servers.Postgres(t)
+	s := open(t, dsn)
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cut := func() {
+		sqlOf(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dragoman'")
+		sqlOf(t, dsn, "INSERT INTO changes VALUES (1, 'keys', 'while cut off')")
+	}
+	silent := func() { sqlOf(t, dsn, "INSERT INTO changes VALUES (2, 'keys', 'without notification')") }
+	steps := []struct {
+		do   func()
+		want string
+	}{{cut, "while cut off"}, {silent, "without notification"}}
+	faults, begun := 0, time.Now()
+	for change, err := range s.Feed.Changes(ctx) {
+		switch {
+		case err != nil:
+			faults++
+			continue
+		case change == (store.Change{}):
+		case change.Key != steps[0].want:
+			t.Fatalf("heard %+v, want %q", change, steps[0].want)
+		default:
+			if took := time.Since(begun); took > promised {
+				t.Errorf("%q was heard after %v, want within %v", change.Key, took, promised)
+			}
+			steps = steps[1:]
+		}
+		if len(steps) == 0 {
+			break
+		}
+		begun = time.Now()
+		steps[0].do()
+	}
+	if faults == 0 || ctx.Err() != nil {
+		t.Errorf("the feed told of %d faults, ended with %v; want at least one, and that it goes on", faults, ctx.Err())
+	}
 }
