@@ -201,6 +201,7 @@ func (d *doctor) run(cmd *cobra.Command) error {
 	r.add(openSecrets(cfg, d.path())...)
 	r.add(portOf(cmd.Context(), a, cfg))
 	r.add(programs(cfg)...)
+	r.add(sandboxes(cmd.Context(), a, cfg)...)
 	d.examine(cmd.Context(), a, r, checks)
 	if why := interrupted(cmd.Context(), nil); why != nil {
 		return why
