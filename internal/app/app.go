@@ -63,6 +63,7 @@ type App struct {
 	cfg       atomic.Pointer[config.Config]
 
 	inhouse inhouse
+	memory  memory
 
 	ctx  context.Context // of the servers' upkeep
 	stop context.CancelFunc
@@ -104,8 +105,12 @@ func Open(cfg *config.Config, o Options) (*App, error) {
 
 // lay makes what lasts for the life of the process.
 func (a *App) lay(cfg *config.Config) error {
-	a.network = egress.New(egress.Options{Proxy: a.o.Proxy, UserAgent: "dragoman/" + a.o.Version})
-	var err error
+	// What the configuration names may be anywhere but where clouds keep credentials; its proxies are trusted.
+	guard, err := egress.NewGuard(egress.Policy{Name: "configured", Private: true, TrustProxy: true}, nil)
+	if err != nil {
+		return err
+	}
+	a.network = egress.New(egress.Options{Guard: guard, Proxy: a.o.Proxy, UserAgent: "dragoman/" + a.o.Version})
 	a.telemetry, err = telemetry.New(telemetry.Options{
 		Log: cfg.Log, Telemetry: cfg.Telemetry, Output: a.o.LogOutput, Transport: a.network.RoundTripper(),
 		Version: a.o.Version, Servers: a.serverStatus, QuietCalls: a.o.QuietCalls,
@@ -155,6 +160,7 @@ func (a *App) Close(ctx context.Context) error {
 	clear(a.running)
 	a.mu.Unlock()
 	a.work.Wait()
+	errs = append(errs, a.memory.close())
 	a.parking.Close()
 	a.gateway.Close()
 	errs = append(errs, a.processes.Close())
@@ -324,7 +330,7 @@ func (a *App) warnUnchanged(cfg *config.Config) {
 	for name, same := range map[string]bool{
 		"listen": was.Listen == cfg.Listen, "tls": (was.TLS.Cert == "") == (cfg.TLS.Cert == ""), "names": was.Names == cfg.Names, "catalog": was.Catalog == cfg.Catalog,
 		"limits": was.Limits == cfg.Limits, "session": was.Session == cfg.Session, "log": was.Log == cfg.Log,
-		"processes": was.Processes == cfg.Processes, "telemetry": reflect.DeepEqual(was.Telemetry, cfg.Telemetry),
+		"state": was.State == cfg.State, "processes": was.Processes == cfg.Processes, "telemetry": reflect.DeepEqual(was.Telemetry, cfg.Telemetry),
 	} {
 		if !same {
 			a.log.Warn("this section has changed, which takes a restart", "section", name)

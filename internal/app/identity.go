@@ -3,76 +3,158 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth"
+	"github.com/dragoman-mcp/dragoman/internal/auth/keys"
+	"github.com/dragoman-mcp/dragoman/internal/auth/mint"
 	"github.com/dragoman-mcp/dragoman/internal/auth/mtls"
 	"github.com/dragoman-mcp/dragoman/internal/auth/oidc"
+	"github.com/dragoman-mcp/dragoman/internal/auth/password"
+	"github.com/dragoman-mcp/dragoman/internal/auth/users"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
+	"github.com/dragoman-mcp/dragoman/internal/store"
 )
 
 // entrance is who may come in by one configuration, and how they are known.
 type entrance struct {
-	guard *auth.Guard
-	tls   *tls.Config // nil: clear text
-	close func()      // ends the upkeep of issuers and waits for it
+	guard  *auth.Guard
+	tls    *tls.Config        // nil: clear text
+	logins *password.Handlers // nil: nobody logs in here
+	close  func()             // ends the upkeep of what it is made of, and waits for it
 }
 
-// newEntrance makes the door that cfg describes. Nothing is kept if it fails.
-func (a *App) newEntrance(cfg *config.Config) (*entrance, error) {
-	secure, err := mtls.Load(cfg.TLS)
+// opening is an entrance that is being made.
+type opening struct {
+	app      *App
+	cfg      *config.Config
+	base     string // address of the gateway, as clients know it
+	options  auth.Options
+	upkeep   []func(context.Context) error
+	entrance entrance
+}
+
+// newEntrance makes the door that cfg describes, for a gateway at an address.
+// Nothing is kept if it fails.
+func (a *App) newEntrance(cfg *config.Config, base string) (*entrance, error) {
+	o := &opening{app: a, cfg: cfg, base: base, options: auth.Options{Log: a.log}}
+	for _, part := range []func() error{o.certificates, o.local, o.issuers} {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	o.entrance.guard = auth.NewGuard(cfg, o.options)
+	o.start()
+	return &o.entrance, nil
+}
+
+// start begins the upkeep.
+func (o *opening) start() {
+	ctx, stop := context.WithCancel(o.app.ctx)
+	var upkeep sync.WaitGroup
+	for _, run := range o.upkeep {
+		upkeep.Go(func() { _ = run(ctx) }) // it ends with ctx only
+	}
+	// The App waits for it, should nobody close the entrance.
+	o.app.work.Go(upkeep.Wait)
+	o.entrance.close = func() { stop(); upkeep.Wait() }
+}
+
+func (o *opening) certificates() (err error) {
+	if o.cfg.Auth.Certificates.Enabled {
+		o.options.Certificates = mtls.NewClients(o.cfg.Auth.Certificates, nil)
+	}
+	o.entrance.tls, err = mtls.Load(o.cfg.TLS)
+	return err
+}
+
+// local lets in those who are in our own store.
+func (o *opening) local() error {
+	a := o.cfg.Auth
+	if !a.Keys.Enabled && !a.Passwords.Enabled && !a.Server.Enabled {
+		return nil
+	}
+	state, err := o.app.state(o.cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	o := auth.Options{Log: a.log}
-	if cfg.Auth.Certificates.Enabled {
-		o.Certificates = mtls.NewClients(cfg.Auth.Certificates, nil)
+	if a.Keys.Enabled {
+		known := keys.New(state, keys.Options{})
+		o.options.Sources = append(o.options.Sources, known)
+		o.upkeep = append(o.upkeep, known.Run)
 	}
-	issuers, err := a.issuers(cfg.Auth.Issuers)
+	if !a.Passwords.Enabled && !a.Server.Enabled {
+		return nil
+	}
+	return o.logins(state)
+}
+
+func (o *opening) logins(state *store.Store) error {
+	secret, err := sealingSecret(o.cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for i, issuer := range issuers {
-		o.Sources = append(o.Sources, auth.NewCached(issuer, auth.CacheOptions{}))
-		o.Servers = append(o.Servers, cfg.Auth.Issuers[i].URL)
-		for _, scope := range cfg.Auth.Issuers[i].Scopes {
-			if !slices.Contains(o.Scopes, scope) {
-				o.Scopes = append(o.Scopes, scope)
+	sealer, err := mint.NewSealer(secret)
+	if err != nil {
+		return fmt.Errorf("encrypt signing keys: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(o.app.ctx, openTimeout)
+	defer cancel()
+	tokens, err := mint.Open(ctx, mint.Options{
+		Issuer: o.base, Keys: state.SigningKeys, Denials: state.Denials, Users: state.Users, Feed: state.Feed, Sealer: sealer,
+		Algorithm: o.cfg.Auth.Passwords.Algorithm, KeyAge: o.cfg.Auth.Passwords.KeyAge, Log: o.app.log,
+	})
+	if err != nil {
+		return err
+	}
+	o.options.Sources = append(o.options.Sources, auth.NewCached(tokens, auth.CacheOptions{}))
+	o.upkeep = append(o.upkeep, tokens.Run)
+	var ttl time.Duration // 0: tokens are for clients of the authorization server only
+	if o.cfg.Auth.Passwords.Enabled {
+		ttl = o.cfg.Auth.Passwords.TokenTTL
+	}
+	o.entrance.logins = password.New(password.Options{
+		Users: users.New(state.Users, state.Families, users.Options{}), Directory: state.Users,
+		Tokens: tokens, TTL: ttl, Log: o.app.log,
+	})
+	return nil
+}
+
+// issuers lets in those whom identity providers vouch for.
+func (o *opening) issuers() error {
+	// The operator wrote where issuers are: on the company's network, often.
+	client := o.app.network.Client(egress.ClientOptions{MaxBodyBytes: 1 << 20})
+	for _, cfg := range o.cfg.Auth.Issuers {
+		issuer, err := oidc.New(cfg, oidc.Options{Client: client, Log: o.app.log})
+		if err != nil {
+			return fmt.Errorf("auth.issuers: %w", err)
+		}
+		o.options.Sources = append(o.options.Sources, auth.NewCached(issuer, auth.CacheOptions{}))
+		o.upkeep = append(o.upkeep, issuer.Run)
+		o.options.Servers = append(o.options.Servers, cfg.URL)
+		for _, scope := range cfg.Scopes {
+			if !slices.Contains(o.options.Scopes, scope) {
+				o.options.Scopes = append(o.options.Scopes, scope)
 			}
 		}
 	}
-	ctx, stop := context.WithCancel(a.ctx)
-	var upkeep sync.WaitGroup
-	for _, issuer := range issuers {
-		upkeep.Go(func() { _ = issuer.Run(ctx) }) // it ends with ctx only
-	}
-	// The App waits for it, should nobody close the entrance.
-	a.work.Go(upkeep.Wait)
-	return &entrance{guard: auth.NewGuard(cfg, o), tls: secure, close: func() { stop(); upkeep.Wait() }}, nil
-}
-
-func (a *App) issuers(all []config.Issuer) ([]*oidc.Issuer, error) {
-	// The operator wrote where issuers are: on the company's network, often.
-	client := a.network.Client(egress.ClientOptions{MaxBodyBytes: 1 << 20})
-	var out []*oidc.Issuer
-	for _, cfg := range all {
-		issuer, err := oidc.New(cfg, oidc.Options{Client: client, Log: a.log})
-		if err != nil {
-			return nil, fmt.Errorf("auth.issuers: %w", err)
-		}
-		out = append(out, issuer)
-	}
-	return out, nil
+	return nil
 }
 
 // Refresh takes up who may come in from the configuration in use. When it fails,
 // nobody else comes in than before.
 func (s *Server) Refresh() error {
-	made, err := s.app.newEntrance(s.app.Config())
+	cfg := s.app.Config()
+	made, err := s.app.newEntrance(cfg, address(cfg, s.listener.Addr()))
 	if err != nil {
 		return fmt.Errorf("take up who may come in: %w", err)
 	}
@@ -82,12 +164,31 @@ func (s *Server) Refresh() error {
 	return nil
 }
 
+// address is the gateway's as clients know it, without a slash at the end.
+func address(cfg *config.Config, listening net.Addr) string {
+	if cfg.PublicURL != "" {
+		return strings.TrimSuffix(cfg.PublicURL, "/")
+	}
+	scheme := "http://"
+	if cfg.TLS.Cert != "" {
+		scheme = "https://"
+	}
+	host, port, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		return scheme + listening.String()
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + net.JoinHostPort(host, port)
+}
+
 // handshake is the setup of a TLS connection that begins now.
 func (s *Server) handshake(*tls.ClientHelloInfo) (*tls.Config, error) {
 	if current := s.entrance.Load().tls; current != nil {
 		return current, nil
 	}
-	return nil, fmt.Errorf("tls was removed from the configuration, which takes a restart")
+	return nil, errors.New("tls was removed from the configuration, which takes a restart")
 }
 
 // crossOrigin lets browsers ask what pages may do.
@@ -100,4 +201,25 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 // metadata tells clients where to get a token (RFC 9728).
 func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
 	s.entrance.Load().guard.Metadata(w, r)
+}
+
+// login answers with a handler of those that log in here, if anybody does.
+func (s *Server) login(which func(*password.Handlers, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		logins := s.entrance.Load().logins
+		if logins == nil {
+			writeJSON(w, http.StatusNotFound, map[string]string{"error": "not_found", "detail": "nobody logs in here; auth.passwords in the configuration lets local users"})
+			return
+		}
+		which(logins, w, r)
+	}
+}
+
+// whoami answers GET /users/me/, also where nobody logs in.
+func (s *Server) whoami(w http.ResponseWriter, r *http.Request) {
+	logins := s.entrance.Load().logins
+	if logins == nil {
+		logins = password.New(password.Options{})
+	}
+	logins.Me(w, r)
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth"
+	"github.com/dragoman-mcp/dragoman/internal/auth/password"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
@@ -161,6 +162,11 @@ func (s *Server) routes() http.Handler {
 	public("GET /health", s.health)
 	public("GET /ready", s.ready)
 	public("GET /{$}", s.welcome)
+	public("POST /token", s.login((*password.Handlers).Token))
+	public("POST /revoke", s.login((*password.Handlers).Revoke))
+	public("GET /.well-known/jwks.json", s.login((*password.Handlers).JWKS))
+	private("GET /users/me", s.whoami)
+	private("GET /users/me/{$}", s.whoami)
 	public("GET /.well-known/oauth-protected-resource", s.metadata)
 	public("GET /.well-known/oauth-protected-resource/{path...}", s.metadata)
 	if s.app.Config().Telemetry.Metrics {

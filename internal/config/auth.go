@@ -15,6 +15,8 @@ type Auth struct {
 	Issuers []Issuer `yaml:"issuers" aka:"issuer,oidc,jwt,oauth"`
 	// Client certificates (mTLS). They take tls.client_ca.
 	Certificates Certificates `yaml:"certificates" aka:"mtls"`
+	// API keys, which are made with dragoman token create and sent like fixed tokens.
+	Keys APIKeys `yaml:"keys" aka:"api_keys"`
 	// Local users, who log in with a password at POST /token.
 	Passwords Passwords `yaml:"passwords" aka:"users,password"`
 	// The built-in authorization server, where MCP clients send their users to log in. For small teams: who has an
@@ -92,6 +94,12 @@ type Certificates struct {
 	Names []string `yaml:"names" example:"[\"spiffe://example.org/agents/*\"]"`
 }
 
+// APIKeys says whether API keys let their holders in. What each is good for is kept with it, in state.
+type APIKeys struct {
+	// Whether they do.
+	Enabled bool `yaml:"enabled" default:"false"`
+}
+
 // Passwords says whether local users can log in. Users are made with dragoman user add.
 type Passwords struct {
 	// Whether POST /token takes a name and a password (the OAuth 2 password form) and gives a token for them.
@@ -150,7 +158,7 @@ type TLS struct {
 
 // Guarded says whether there is any way to show who calls, without which everybody may.
 func (a Auth) Guarded() bool {
-	return len(a.Tokens) > 0 || len(a.Issuers) > 0 || a.Certificates.Enabled || a.Passwords.Enabled || a.Server.Enabled
+	return len(a.Tokens) > 0 || len(a.Issuers) > 0 || a.Certificates.Enabled || a.Keys.Enabled || a.Passwords.Enabled || a.Server.Enabled
 }
 
 // Admits says whether the name in a certificate is let in.

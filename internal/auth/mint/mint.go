@@ -19,8 +19,8 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/auth/jwt"
+	"github.com/dragoman-mcp/dragoman/internal/auth/users"
 	"github.com/dragoman-mcp/dragoman/internal/store"
-	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
 // Scopes that our tokens are given for. ScopeAll is everything that the user
@@ -67,13 +67,19 @@ type Mint struct {
 	keys    []ownKey   // newest first
 	signer  *jwt.Signer
 	denied  map[string]time.Time
-	known   map[string]string // roles of users that may come in
-	epoch   uint64            // counts what made known be forgotten
+	known   map[string]standing // of users that may come in
+	epoch   uint64              // counts what made known be forgotten
 	blind   blindness
 	failure error // why there is no signer
 }
 
-// maxKnown is the most users whose role is remembered.
+// standing is what is remembered of a user.
+type standing struct {
+	role    string
+	created time.Time
+}
+
+// maxKnown is the most users whose standing is remembered.
 const maxKnown = 10_000
 
 // Open reads the keys, and makes the first one if there is none. Run has to be
@@ -94,7 +100,7 @@ func Open(ctx context.Context, o Options) (*Mint, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m := &Mint{o: o, known: make(map[string]string)}
+	m := &Mint{o: o, known: make(map[string]standing)}
 	m.rules = jwt.Rules{Issuer: o.Issuer, Audience: func(string) bool { return true }}
 	if err := m.rotate(ctx); err != nil {
 		return nil, err
@@ -183,16 +189,17 @@ func (m *Mint) identity(ctx context.Context, token *jwt.Token) (auth.Identity, e
 		id.Audience = aud
 	}
 	name, _ := token.Claims.Text("sub")
-	role, err := m.role(ctx, name)
+	user, err := m.standing(ctx, name)
 	if err != nil {
 		return auth.Identity{}, err
 	}
-	id.Principal = mcp.Principal{ID: PrincipalID(name), Name: name, Roles: []string{role}, Servers: servers(token.Claims.Scopes()), Method: "jwt"}
+	if user.created.Truncate(time.Second).After(id.Issued) {
+		return auth.Identity{}, auth.Invalid("token was made for another user who was called %q", name)
+	}
+	id.Principal = users.Principal(store.User{Name: name, Role: user.role}, "jwt")
+	id.Principal.Servers = servers(token.Claims.Scopes())
 	return id, nil
 }
-
-// PrincipalID is what a local user is called in policies and logs.
-func PrincipalID(user string) string { return "user:" + user }
 
 // servers gives the servers that scopes are bound to; nil if they are not bound.
 func servers(scopes []string) []string {
@@ -208,34 +215,35 @@ func servers(scopes []string) []string {
 	return bound
 }
 
-// role gives the role of a user who may come in.
-func (m *Mint) role(ctx context.Context, name string) (string, error) {
+// standing gives what a user who may come in is.
+func (m *Mint) standing(ctx context.Context, name string) (standing, error) {
 	m.mu.Lock()
-	role, ok := m.known[name]
+	found, ok := m.known[name]
 	epoch := m.epoch
 	m.mu.Unlock()
 	if ok {
-		return role, nil
+		return found, nil
 	}
 	user, err := m.o.Users.Get(ctx, name)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return "", auth.Invalid("user %q does not exist any more", name)
+		return standing{}, auth.Invalid("user %q does not exist any more", name)
 	case err != nil:
-		return "", fmt.Errorf("read user %q: %w", name, err)
+		return standing{}, fmt.Errorf("read user %q: %w", name, err)
 	case user.Disabled:
-		return "", auth.Invalid("user %q is disabled", name)
+		return standing{}, auth.Invalid("user %q is disabled", name)
 	}
+	found = standing{role: user.Role, created: user.Created}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if epoch != m.epoch {
-		return user.Role, nil // somebody was changed meanwhile, perhaps this one: ask again next time
+		return found, nil // somebody was changed meanwhile, perhaps this one: ask again next time
 	}
 	if len(m.known) >= maxKnown {
 		clear(m.known)
 	}
-	m.known[name] = user.Role
-	return user.Role, nil
+	m.known[name] = found
+	return found, nil
 }
 
 // Holds implements auth.Revoker.
@@ -248,6 +256,6 @@ func (m *Mint) Holds(id auth.Identity) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	role, ok := m.known[id.Principal.Name]
-	return ok && len(id.Principal.Roles) == 1 && id.Principal.Roles[0] == role
+	user, ok := m.known[id.Principal.Name]
+	return ok && len(id.Principal.Roles) == 1 && id.Principal.Roles[0] == user.role
 }
