@@ -53,6 +53,7 @@ func newRoot() *cobra.Command {
 	root.SetCompletionCommandGroupID(groupMore)
 	root.AddCommand(newServe(), newStdio(), newReload(), newCall(), newList(), newServer(),
 		newImport(), newCheck(), newDoctor(), newConfig(), newVersion())
+	root.AddCommand(newAudit())
 	root.AddCommand(topics()...)
 	return root
 }
