@@ -242,6 +242,12 @@ func (g *Guard) dial(ctx context.Context, d *net.Dialer, network, address string
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
+	if zoned, err := netip.ParseAddr(host); err == nil && zoned.Zone() != "" && g.policy.Private {
+		if err := g.checkAddr(host, zoned, uint16(port), false); err != nil {
+			return nil, err
+		}
+		return d.DialContext(ctx, network, address) // an operator may name the link, a caller may not
+	}
 	found, err := g.Resolve(ctx, host, uint16(port))
 	if err != nil {
 		return nil, err

@@ -162,3 +162,20 @@ func TestProxiesMustBeTrusted(t *testing.T) {
 		})
 	}
 }
+
+func TestAZoneIsForOperatorsOnly(t *testing.T) {
+	for policy, want := range map[bool]bool{true: false, false: true} {
+		n := newNetwork(t, egress.Options{DialTimeout: 300_000_000, Guard: newGuard(t, egress.Policy{Private: policy}, names{})})
+		c, err := n.DialContext(t.Context(), "tcp", "[::1%lo]:1")
+		if err == nil {
+			_ = c.Close()
+		}
+		if refused := errors.Is(err, egress.ErrRefused); refused != want {
+			t.Errorf("private %v: got %v, want refused = %v", policy, err, want)
+		}
+	}
+	n := newNetwork(t, egress.Options{Guard: newGuard(t, egress.Policy{Private: true}, names{})})
+	if _, err := n.DialContext(t.Context(), "tcp", "[fd00:ec2::254%lo]:80"); !errors.Is(err, egress.ErrRefused) {
+		t.Errorf("a metadata service behind a zone: got %v, want ErrRefused", err)
+	}
+}
