@@ -16,6 +16,9 @@ import (
 const (
 	// courtesy bounds what we still tell a peer after the call that it was for has ended.
 	courtesy = 2 * time.Second
+	// politeness is how long a caller waits for that. Who comes next then finds a
+	// server that knows of it, unless it hangs.
+	politeness = 250 * time.Millisecond
 	// maxCourtesies bounds how many calls at once are ended behind their callers'
 	// backs. The callers of others wait for it.
 	maxCourtesies = 256
@@ -104,21 +107,30 @@ func (c *Client) Close() error {
 	return err
 }
 
-// behind tells the server something for which no caller should have to wait: one
-// that hangs does not take it, and the call's time may be up.
+// behind tells the server something for which no caller should have to wait for
+// long: one that hangs does not take it, and the call's time may be up.
 func (c *Client) behind(tell func()) {
+	heard := make(chan struct{})
 	c.mu.Lock()
 	may := !c.closed && c.courtesies < maxCourtesies
 	if may {
 		c.courtesies++
 		c.sorting.Go(func() {
 			defer c.told()
+			defer close(heard)
 			tell()
 		})
 	}
 	c.mu.Unlock()
 	if !may {
 		tell()
+		return
+	}
+	patience := time.NewTimer(politeness)
+	defer patience.Stop()
+	select {
+	case <-heard:
+	case <-patience.C:
 	}
 }
 

@@ -176,8 +176,8 @@ func isCore(method string) bool {
 	return false
 }
 
-// abort ends the call because nobody waits for it any more. Nobody waits for the
-// server to take that either; until it has, the call counts as under way.
+// abort ends the call because nobody waits for it any more. Until the server has
+// been told, the call counts as under way: what it still asks belongs to it.
 func (f *flight) abort(ctx context.Context) {
 	f.client.behind(func() {
 		f.cancelTask(ctx)

@@ -101,8 +101,8 @@ func TestACallThatIsGivenUpDoesNotWaitForTheServerToHearOfIt(t *testing.T) {
 		if err := c.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("ping: got %v, want that its time is up", err)
 		}
-		if took := time.Since(began); took != time.Minute {
-			t.Errorf("they took %s, want the deadline of 1m", took)
+		if took := time.Since(began); took > time.Minute+time.Second {
+			t.Errorf("they took %s, want little more than the deadline of 1m", took)
 		}
 		if !c.Busy() {
 			t.Error("the session is not busy while the server is being told")
@@ -124,13 +124,14 @@ func TestFlushWaitsUntilTheServerHasHeardOfCallsThatWereGivenUp(t *testing.T) {
 		done := start(ctx, c, call("x", `{}`, ""))
 		id := peer.Request("tools/call").ID
 		cancel()
-		<-done
+		synctest.Wait()
 		flushed := make(chan bool)
 		go func() { c.Flush(t.Context()); close(flushed) }()
 		if m := peer.Request("notifications/cancelled"); !mcptest.Has(m, `"requestId":`+string(id)) {
 			t.Errorf("got %s, want that %s is cancelled", mcptest.Text(m), id)
 		}
 		<-flushed
+		<-done
 		if c.Busy() {
 			t.Error("the call counts as under way")
 		}
