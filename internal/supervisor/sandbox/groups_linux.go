@@ -49,7 +49,7 @@ func hierarchies() ([]hierarchy, error) {
 		h := hierarchy{dir: filepath.Join(mount, parts[2]), unified: parts[1] == "", control: []string{parts[1]}}
 		switch {
 		case h.unified:
-			if h.control = offered(h.dir); len(h.control) > 0 {
+			if h.dir, h.control = delegated(mount, h.dir); len(h.control) > 0 {
 				v2 = append(v2, h)
 			}
 		case parts[1] == "memory" || parts[1] == "cpu" || parts[1] == "cpu,cpuacct" || parts[1] == "pids":
@@ -64,6 +64,26 @@ func hierarchies() ([]hierarchy, error) {
 		return nil, errors.New("no control group is delegated to this process")
 	}
 	return v1, nil
+}
+
+// delegated finds the group of version 2 that may have groups below it: the own
+// one, or, where a service manager has put this process into a group below the one
+// that it gave us (systemd's DelegateSubgroup=), that one.
+func delegated(mount, own string) (dir string, control []string) {
+	if control := offered(own); len(control) > 0 {
+		return own, control
+	}
+	above := filepath.Dir(own)
+	if !strings.HasPrefix(above, mount+"/") {
+		return own, nil
+	}
+	if procs, err := os.ReadFile(filepath.Join(above, "cgroup.procs")); err != nil || len(procs) > 0 {
+		return own, nil // somebody else's, or one that cannot be divided
+	}
+	for _, name := range []string{"memory", "cpu", "pids"} {
+		_ = os.WriteFile(filepath.Join(above, "cgroup.subtree_control"), []byte("+"+name), 0) // not given: then it is not offered
+	}
+	return above, offered(above)
 }
 
 // offered are the controllers that a group of version 2 gives to groups below it.
