@@ -113,7 +113,7 @@ func (a *App) lay(cfg *config.Config) error {
 	a.network = egress.New(egress.Options{Guard: guard, Proxy: a.o.Proxy, UserAgent: "dragoman/" + a.o.Version})
 	a.telemetry, err = telemetry.New(telemetry.Options{
 		Log: cfg.Log, Telemetry: cfg.Telemetry, Output: a.o.LogOutput, Transport: a.network.RoundTripper(),
-		Version: a.o.Version, Servers: a.serverStatus, QuietCalls: a.o.QuietCalls,
+		Version: a.o.Version, Servers: a.serverStatus, Gather: &a.inhouse, QuietCalls: a.o.QuietCalls,
 	})
 	if err != nil {
 		return errors.Join(err, a.network.Close())

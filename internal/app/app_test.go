@@ -187,7 +187,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("a server that is gone: %d, want 404", status)
 	}
 	bad := parse(t, "listen: 127.0.0.1:0\nservers: {clock: {builtin: time, settings: {x: 1}}}\n")
-	if err := a.Reload(bad); err == nil || !strings.Contains(err.Error(), "no settings") {
+	if err := a.Reload(bad); err == nil || !strings.Contains(err.Error(), "settings.x: unknown key") {
 		t.Errorf("a faulty configuration: %v, want what is wrong", err)
 	}
 	if status, _ := post(t, url+"/mcp/clock", initialize); status != 200 {

@@ -6,8 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -47,6 +51,17 @@ func (i *inhouse) find(name string) *server.Server {
 		}
 	}
 	return nil
+}
+
+// Gather implements prometheus.Gatherer: the metrics of the built-in servers in use.
+func (i *inhouse) Gather() ([]*dto.MetricFamily, error) {
+	i.mu.Lock()
+	newest := make(map[string]prometheus.Gatherer, len(i.all))
+	for _, o := range i.all {
+		newest[o.name] = o.server.Gatherer()
+	}
+	i.mu.Unlock()
+	return prometheus.Gatherers(slices.Collect(maps.Values(newest))).Gather()
 }
 
 // builtin makes the built-in servers of cfg for the server that is called name.

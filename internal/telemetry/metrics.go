@@ -157,7 +157,11 @@ const maxScrapes = 4
 // Metrics answers with all metrics in the Prometheus text format, or as
 // OpenMetrics, with exemplars, to who asks for that.
 func (t *Telemetry) Metrics() http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{
+	all := prometheus.Gatherers{t.registry}
+	if t.o.Gather != nil {
+		all = append(all, t.o.Gather)
+	}
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{
 		EnableOpenMetrics: true, MaxRequestsInFlight: maxScrapes, ErrorHandling: promhttp.ContinueOnError,
 	})
 }

@@ -42,6 +42,8 @@ type Options struct {
 	// Servers returns how the configured servers are now; it is called for each
 	// look at the metrics. Nil means that there are none.
 	Servers func() []ServerStatus
+	// Gather has the metrics that built-in servers keep themselves; may be nil.
+	Gather prometheus.Gatherer
 	// QuietCalls leaves calls that went well out of the log, as level warn does.
 	QuietCalls bool
 	// ToolsPerServer is how many tools of one server have a label value of their
