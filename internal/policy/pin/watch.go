@@ -1,0 +1,209 @@
+package pin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+)
+
+// Watch returns next with what is not approved left out of its lists and
+// refused when it is called.
+func (b *Book) Watch(server string, next mcp.Handler) mcp.Handler {
+	return &watched{b: b, server: server, next: next, launch: launchSight(b.o.Servers[server])}
+}
+
+func launchSight(s config.Server) sight {
+	return newSight(kindLaunch, kindLaunch, launchOf(s))
+}
+
+// newSight makes a sight of a definition; one that cannot be read has no hash, and is never approved.
+func newSight(kind, of string, raw []byte) sight {
+	s := sight{name: name{kind, of}}
+	if of == "" || len(of) > maxName {
+		return s
+	}
+	if text, err := canonical(nil, raw, 0); err == nil && len(text) <= maxDefinition {
+		s.definition, s.hash = text, digest(text)
+	}
+	return s
+}
+
+// watched is a server of which only what is approved is there.
+type watched struct {
+	b      *Book
+	server string
+	next   mcp.Handler
+	launch sight
+}
+
+// lists are the methods whose entries are pinned. Resources are data that comes
+// and goes; what a model reads of them it asks for.
+func lists(method string) (kind, member, key string) {
+	switch method {
+	case "tools/list":
+		return kindTool, "tools", "name"
+	case "prompts/list":
+		return kindPrompt, "prompts", "name"
+	case "resources/templates/list":
+		return kindTemplate, "resourceTemplates", "uriTemplate"
+	}
+	return "", "", ""
+}
+
+// Handle implements mcp.Handler.
+func (w *watched) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	if err := w.launched(ctx); err != nil {
+		return w.withheld(req, err)
+	}
+	switch req.Method {
+	case "tools/list", "prompts/list", "resources/templates/list":
+		return w.list(ctx, req)
+	case "server/discover":
+		return w.discover(ctx, req)
+	case "tools/call":
+		return w.call(ctx, req, name{kindTool, req.Name}, "tools/list")
+	case "prompts/get":
+		return w.call(ctx, req, name{kindPrompt, req.Name}, "prompts/list")
+	}
+	return w.next.Handle(ctx, req)
+}
+
+// launched checks that the server is started as it was approved.
+func (w *watched) launched(ctx context.Context) error {
+	state, err := w.b.status(ctx, w.server, w.launch.name)
+	if err == nil && state == "" {
+		var ok []bool
+		if ok, err = w.b.judge(ctx, w.server, []sight{w.launch}); err == nil && ok[0] {
+			return nil
+		}
+		state = quarantined
+	}
+	if err != nil {
+		return w.unknown(ctx, err)
+	}
+	if state == approved {
+		return nil
+	}
+	return mcp.ErrorData(CodeQuarantined, fmt.Sprintf("server %s is started otherwise than was approved; an operator can see how with: dragoman tools diff %s", w.server, w.server),
+		map[string]string{"server": w.server, "state": state})
+}
+
+// CodeQuarantined is the code of a call of something whose definition is not approved.
+const CodeQuarantined = 1008
+
+// unknown is the error of a store that does not answer: then nothing is approved.
+func (w *watched) unknown(ctx context.Context, err error) error {
+	w.b.o.Log.ErrorContext(ctx, "approvals cannot be read, so nothing of the server is used", "server", w.server, "err", err)
+	return mcp.Errorf(mcp.CodeUnavailable, "what was approved of server %s cannot be read now", w.server)
+}
+
+// withheld answers for a server that is not used at all: checks go through, so
+// that it is known to be well.
+func (w *watched) withheld(req *mcp.Request, err error) (mcp.Result, error) {
+	if kind, member, _ := lists(req.Method); kind != "" {
+		return mcp.Result{Object: jsonrpc.Object{}.With(jsonrpc.Edit{Name: member, Value: []byte("[]")})}, nil
+	}
+	return mcp.Result{}, err
+}
+
+// list leaves out what is not approved.
+func (w *watched) list(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	result, err := w.next.Handle(ctx, req)
+	if err != nil {
+		return result, err
+	}
+	kind, member, key := lists(req.Method)
+	var entries [][]byte
+	var sights []sight
+	for element := range jsonrpc.Elements(result.Get(member)) {
+		o, ok := jsonrpc.Split(element)
+		if !ok {
+			continue
+		}
+		of, ok := o.String(key)
+		if !ok {
+			continue
+		}
+		entries, sights = append(entries, element), append(sights, newSight(kind, of, element))
+	}
+	ok, err := w.b.judge(ctx, w.server, sights)
+	if err != nil {
+		return mcp.Result{}, w.unknown(ctx, err)
+	}
+	text := []byte{'['}
+	for i, entry := range entries {
+		if !ok[i] {
+			continue
+		}
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		text = append(text, entry...)
+	}
+	return mcp.Result{Object: result.With(jsonrpc.Edit{Name: member, Value: append(text, ']')})}, nil
+}
+
+// discover leaves out instructions that are not approved.
+func (w *watched) discover(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	result, err := w.next.Handle(ctx, req)
+	raw := result.Get("instructions")
+	if err != nil || raw == nil {
+		return result, err
+	}
+	ok, err := w.b.judge(ctx, w.server, []sight{newSight(kindInstructions, kindInstructions, raw)})
+	if err != nil {
+		return mcp.Result{}, w.unknown(ctx, err)
+	}
+	if !ok[0] {
+		result.Object = result.With(jsonrpc.Edit{Name: "instructions"})
+	}
+	return result, nil
+}
+
+// maxLook bounds the pages that are looked through for a tool that was not seen yet.
+const maxLook = 100
+
+// call lets a call of what is approved through. What was never seen is looked
+// for in the server's list, as the caller would see it.
+func (w *watched) call(ctx context.Context, req *mcp.Request, n name, method string) (mcp.Result, error) {
+	state, err := w.b.status(ctx, w.server, n)
+	if err != nil {
+		return mcp.Result{}, w.unknown(ctx, err)
+	}
+	if state == "" {
+		if err := w.look(ctx, req, method); err != nil {
+			return mcp.Result{}, err
+		}
+		if state, err = w.b.status(ctx, w.server, n); err != nil {
+			return mcp.Result{}, w.unknown(ctx, err)
+		}
+	}
+	switch state {
+	case approved:
+		return w.next.Handle(ctx, req)
+	case "":
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "unknown %s: %s", n.kind, n.name)
+	}
+	return mcp.Result{}, mcp.ErrorData(CodeQuarantined, fmt.Sprintf(
+		"the %s %s of server %s is not what was approved (%s); an operator can see what changed with: dragoman tools diff %s",
+		n.kind, n.name, w.server, state, w.server), map[string]string{"server": w.server, "name": n.name, "state": state})
+}
+
+func (w *watched) look(ctx context.Context, req *mcp.Request, method string) error {
+	params := jsonrpc.Object{}
+	for range maxLook {
+		page, err := w.list(ctx, &mcp.Request{Method: method, Params: params, Client: req.Client})
+		if err != nil {
+			return err
+		}
+		cursor := page.Get("nextCursor")
+		if len(cursor) == 0 || cursor[0] != '"' {
+			return nil
+		}
+		params = jsonrpc.Object{}.With(jsonrpc.Edit{Name: "cursor", Value: cursor})
+	}
+	return nil
+}
