@@ -78,6 +78,9 @@ type Request struct {
 	// call that its server can only answer with one is driven to its result,
 	// whatever the client might take elsewhere. It never crosses a wire.
 	NoTasks bool
+	// Loan is memory that a large answer may be read into; nil when there is none.
+	// It never crosses a wire.
+	Loan *Loan
 	// Notify takes notifications that belong to this request, in order, before
 	// Handle returns; it is not called concurrently. It may block until the
 	// peer has taken them, at most for the edge's write deadline. May be nil.

@@ -20,11 +20,11 @@ func TestPatienceEndsEachCallInItsOwnTime(t *testing.T) {
 			return c
 		}
 		first := enter()
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		quick, second := enter(), enter()
 		p.leave(quick)
 		quick.cancel()
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		third := enter()
 		for _, step := range []struct {
 			wait time.Duration
@@ -36,7 +36,7 @@ func TestPatienceEndsEachCallInItsOwnTime(t *testing.T) {
 			{3 * time.Second, []*call{second}, []*call{third}},
 			{3 * time.Second, []*call{third}, nil},
 		} {
-			time.Sleep(step.wait)
+			<-time.After(step.wait)
 			synctest.Wait()
 			for _, c := range step.late {
 				if c.own.Err() != context.DeadlineExceeded || c.own.Cause() != errDeadline {
@@ -50,9 +50,9 @@ func TestPatienceEndsEachCallInItsOwnTime(t *testing.T) {
 				}
 			}
 		}
-		time.Sleep(time.Hour) // the line was empty for long
+		<-time.After(time.Hour) // the line was empty for long
 		again := enter()
-		time.Sleep(p.span)
+		<-time.After(p.span)
 		synctest.Wait()
 		if again.own.Err() != context.DeadlineExceeded {
 			t.Errorf("after a pause: %v, want the deadline", again.own.Err())

@@ -52,25 +52,36 @@ func (s *scanner) text(i int) (end int, escaped bool) {
 	}
 }
 
-// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII. Short runs are judged
-// word by word; in long ones eight words are judged together, so that there is one branch for 64 bytes.
+// plainRun returns the offset of the first byte of d at or after i that ends a run of plain ASCII. The first words are
+// judged one by one, for runs that are short; then four together, so that there is one branch for 32 bytes.
 func plainRun(d []byte, i int) int {
-	for short := min(i+32, len(d)-8); i <= short; i += 8 {
+	for short := min(i+8, len(d)-8); i <= short; i += 8 {
 		if m := special(binary.LittleEndian.Uint64(d[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
-	for ; i+64 <= len(d); i += 64 {
-		b := d[i : i+64 : i+64]
-		m := suspect(binary.LittleEndian.Uint64(b)) | suspect(binary.LittleEndian.Uint64(b[8:])) |
-			suspect(binary.LittleEndian.Uint64(b[16:])) | suspect(binary.LittleEndian.Uint64(b[24:])) |
-			suspect(binary.LittleEndian.Uint64(b[32:])) | suspect(binary.LittleEndian.Uint64(b[40:])) |
-			suspect(binary.LittleEndian.Uint64(b[48:])) | suspect(binary.LittleEndian.Uint64(b[56:]))
-		if m&highs != 0 {
-			break
+	for ; i+32 <= len(d); i += 32 {
+		b := d[i : i+32 : i+32]
+		m0, m1 := suspect(binary.LittleEndian.Uint64(b)), suspect(binary.LittleEndian.Uint64(b[8:]))
+		m2, m3 := suspect(binary.LittleEndian.Uint64(b[16:])), suspect(binary.LittleEndian.Uint64(b[24:]))
+		if (m0|m1|m2|m3)&highs != 0 {
+			return i + lowest(m0, m1, m2, m3)
 		}
 	}
 	return plainTail(d, i)
+}
+
+// lowest returns the number of the first byte that is special, of four words of which one has one.
+func lowest(m0, m1, m2, m3 uint64) int {
+	switch {
+	case m0&highs != 0:
+		return bits.TrailingZeros64(m0&highs) >> 3
+	case m1&highs != 0:
+		return 8 + bits.TrailingZeros64(m1&highs)>>3
+	case m2&highs != 0:
+		return 16 + bits.TrailingZeros64(m2&highs)>>3
+	}
+	return 24 + bits.TrailingZeros64(m3&highs)>>3
 }
 
 // plainTail is plainRun word by word.

@@ -143,6 +143,9 @@ func (s *Session) answer(ctx context.Context, msg jsonrpc.Message, out mcp.Strea
 	ctx = call
 	req := mcp.ReadRequest(msg.Method, msg.Params, s.client)
 	req.LogLevel = s.logLevel()
+	if lending, ok := out.(mcp.Lending); ok {
+		req.Loan = lending.Loan()
+	}
 	req.Notify = func(n mcp.Notification) {
 		_ = out.Send(ctx, jsonrpc.Message{Method: n.Method, Params: n.Params}) // a client that has gone may come back for the result
 	}

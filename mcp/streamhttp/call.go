@@ -132,7 +132,7 @@ func (s *statelessSend) receive(ctx context.Context, resp *http.Response) (mcp.R
 }
 
 func (s *statelessSend) receiveJSON(ctx context.Context, resp *http.Response) (mcp.Result, error) {
-	body, err := s.client.readBody(resp)
+	body, err := s.client.readBody(resp, s.req.Loan)
 	if err != nil {
 		return mcp.Result{}, s.broken(ctx, err)
 	}
@@ -144,7 +144,11 @@ func (s *statelessSend) receiveJSON(ctx context.Context, resp *http.Response) (m
 		return mcp.Result{}, lost(fmt.Errorf("response to id %.40s, want %s", string(msg.ID), string(s.id)),
 			"the server answered something else")
 	}
-	return mcp.ResponseOf(msg)
+	result, err := mcp.ResponseOf(msg)
+	if err != nil || result.Type() != mcp.Complete {
+		s.req.Loan.Keep() // errors, questions and tasks are remembered here and there
+	}
+	return result, err
 }
 
 // answers reports whether msg is the response. Errors may lack the id.

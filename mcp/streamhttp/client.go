@@ -172,11 +172,30 @@ func lost(err error, format string, args ...any) error {
 	return fmt.Errorf("%w: %w", mcp.Errorf(mcp.CodeCallLost, format, args...), err)
 }
 
-// readBody reads a JSON answer, and closes it.
-func (c *Client) readBody(resp *http.Response) ([]byte, error) {
+// readBody reads a JSON answer, into memory of the loan if it can, and closes it.
+func (c *Client) readBody(resp *http.Response, loan *mcp.Loan) ([]byte, error) {
 	defer resp.Body.Close()
-	return readBody(resp.Body, resp.ContentLength, int64(c.o.MaxMessageBytes))
+	limit := int64(c.o.MaxMessageBytes)
+	if loan == nil || resp.ContentLength < mcp.MinLoan || resp.ContentLength > min(limit, mcp.MaxLoan) {
+		return readBody(resp.Body, resp.ContentLength, limit)
+	}
+	first := make([]byte, firstLent)
+	n, err := io.ReadAtLeast(resp.Body, first, 1)
+	if err != nil {
+		return nil, err
+	}
+	lent := loan.Take(int(resp.ContentLength))
+	if lent == nil {
+		lent = make([]byte, resp.ContentLength)
+	}
+	copy(lent, first[:n])
+	_, err = io.ReadFull(resp.Body, lent[n:])
+	return lent, err
 }
+
+// firstLent is what a server must begin to send before memory is taken for what
+// it has announced.
+const firstLent = 4 << 10
 
 // drainTimeout bounds the wait for the end of a stream whose last message has
 // come. Most servers end it at once, and then its connection can be used again.

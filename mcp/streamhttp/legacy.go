@@ -108,9 +108,11 @@ func (x *exchange) call(h *held, msg jsonrpc.Message) {
 		return
 	}
 	st := h.postStream(x)
+	st.loan = x.lend(msg.Method)
 	run := func() {
 		defer h.finish(msg.ID)
 		st.finish(h.answer(x.r.Context(), msg, st))
+		x.loan.Return()
 	}
 	if !st.polls() {
 		run()

@@ -40,8 +40,10 @@ func (x *exchange) modernRequest(msg jsonrpc.Message) {
 	if x.can.events {
 		req.Notify = c.notify
 	}
+	req.Loan = x.lend(req.Method)
 	result, failure := x.handle(x.r.Context(), req)
 	c.finish(result, failure)
+	x.loan.Return()
 }
 
 // readModern checks what a stateless request must carry, in headers and body.

@@ -77,7 +77,7 @@ func (p *posting) finish(why error) {
 }
 
 func (p *posting) readJSON(ctx context.Context, resp *http.Response, session string) error {
-	body, err := p.ch.c.readBody(resp)
+	body, err := p.ch.c.readBody(resp, nil)
 	if err != nil {
 		return brokenAnswer(err)
 	}

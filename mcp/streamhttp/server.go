@@ -21,6 +21,7 @@ type Server struct {
 	sessions mcp.Sessions
 	o        ServerOptions
 	buffers  buffers
+	lender   mcp.Lender
 	fixed    fixedHeaders
 	noParams map[string]string // empty: no Mcp-Param-* headers came
 
@@ -109,6 +110,18 @@ type exchange struct {
 	r   *http.Request
 	out output
 	can accepted
+	// loan is for the answer of a call. Not over HTTP/2, which may still read an
+	// answer that its client has given up when the writing of it has returned.
+	loan mcp.Loan
+}
+
+// lend returns memory for the answer of a call, to be returned when that is written.
+func (x *exchange) lend(method string) *mcp.Loan {
+	if method != "tools/call" || x.r.ProtoMajor != 1 {
+		return nil
+	}
+	x.loan = x.s.lender.NewLoan()
+	return &x.loan
 }
 
 // post reads the message and finds its era.

@@ -25,6 +25,7 @@ type stream struct {
 	held *held
 	kind byte
 	x    *exchange // of the POST, which opens the stream; nil for a GET's
+	loan *mcp.Loan // for its response; nil when there is none
 
 	mu   sync.Mutex // guards what follows, and the order of events
 	no   uint64     // 0: not opened
@@ -39,7 +40,10 @@ type stream struct {
 	expiry *time.Timer
 }
 
-var _ mcp.Stream = (*stream)(nil)
+var (
+	_ mcp.Stream  = (*stream)(nil)
+	_ mcp.Lending = (*stream)(nil)
+)
 
 // postStream makes the stream of a POST.
 func (h *held) postStream(x *exchange) *stream {
@@ -52,6 +56,9 @@ func (h *held) getStream() *stream {
 	st.no = h.open(st)
 	return st
 }
+
+// Loan implements mcp.Lending.
+func (st *stream) Loan() *mcp.Loan { return st.loan }
 
 // Send implements mcp.Stream. A message that is kept for a client that may come
 // back counts as sent.
