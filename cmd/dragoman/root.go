@@ -52,7 +52,7 @@ func newRoot() *cobra.Command {
 	root.SetHelpCommandGroupID(groupMore)
 	root.SetCompletionCommandGroupID(groupMore)
 	root.AddCommand(newServe(), newStdio(), newReload(), newCall(), newList(), newServer(),
-		newImport(), newCheck(), newDoctor(), newConfig(), newVersion())
+		newImport(), newCheck(), newDoctor(), newConfig(), newUser(), newToken(), newVersion())
 	root.AddCommand(newAudit())
 	root.AddCommand(topics()...)
 	return root

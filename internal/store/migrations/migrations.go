@@ -71,6 +71,9 @@ func up(ctx context.Context, dialect goose.Dialect, db *sql.DB, dir string, opti
 		return fmt.Errorf("%w: its version is %d, this program knows up to %d; start the newer program, or restore a backup from before it",
 			store.ErrNewer, has, known)
 	}
+	if has == known {
+		return nil // without waiting for the lock
+	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the database from version %d to %d: %w", has, known, err)
 	}
