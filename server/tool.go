@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -99,8 +100,11 @@ func AddTool[In, Out any](s *Server, t Tool, call func(ctx context.Context, c *C
 		ctx, cancel := context.WithTimeoutCause(ctx, limits.Time, errTime)
 		defer cancel()
 		out, err := call(ctx, c, in)
+		var none Out
+		if errors.Is(err, errAsk) {
+			return c.Result, none, nil
+		}
 		if err != nil {
-			var none Out
 			return nil, none, s.told(ctx, c.Log, err)
 		}
 		if p, ok := any(out).(interface{ cut() bool }); ok && p.cut() {

@@ -23,7 +23,10 @@ type Make = func(*server.Env) (*server.Server, error)
 // Client calls a server for a test.
 type Client struct {
 	Server *server.Server // nil when it is reached over a transport
-	h      mcp.Handler
+	// Capabilities are what the client says that it can do, as JSON; empty for
+	// nothing. {"elicitation":{}} lets it be asked by Call.Confirm.
+	Capabilities string
+	h            mcp.Handler
 }
 
 // Open makes a server, closes it with the test, and returns a client of it. A
@@ -118,9 +121,9 @@ func (c *Client) Request(ctx context.Context, method string, params []byte) ([]b
 	if !ok {
 		return nil, fmt.Errorf("params of %s are no object: %s", method, params)
 	}
-	result, err := c.h.Handle(ctx, mcp.ReadRequest(method, o, &mcp.Client{
-		Revision: mcp.Revision20260728, Info: []byte(`{"name":"servertest","version":"1"}`),
-	}))
+	capabilities, _ := jsonrpc.Split([]byte(c.Capabilities))
+	client := mcp.NewClient(mcp.Revision20260728, []byte(`{"name":"servertest","version":"1"}`), capabilities)
+	result, err := c.h.Handle(ctx, mcp.ReadRequest(method, o, client))
 	if err != nil {
 		return nil, err
 	}
