@@ -170,7 +170,7 @@ func TestADiskThatFailsRefusesSideEffectsAndIsMended(t *testing.T) {
 					t.Errorf("status is %+v, want an error and the read dropped", s)
 				}
 				disk.set(nil, nil)
-				time.Sleep(31 * time.Second) // of the bubble's clock
+				<-time.After(31 * time.Second) // of the bubble's clock
 				synctest.Wait()
 				if _, err := h.Handle(ctx, call("write", "{}")); err != nil {
 					t.Errorf("after the disk was mended: %v", err)
@@ -265,7 +265,7 @@ func TestOldSegmentsAreRemovedAndThatIsSigned(t *testing.T) {
 			if err := l.Event(context.Background(), audit.Event{Name: "tick"}); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(70 * time.Minute) // of the bubble's clock
+			<-time.After(70 * time.Minute) // of the bubble's clock
 		}
 		closeLog(t, l)
 		r := whole(t, c)
