@@ -38,7 +38,8 @@ type Env struct {
 	// after it; see Data. Empty when there is none.
 	DataDir string
 	// LookupEnv looks up an environment variable that a reference like ${NAME}
-	// in Settings names; without it, none is set.
+	// in Settings names. Without it references have been resolved already, and
+	// all text is taken as it is.
 	LookupEnv func(string) (string, bool)
 	// Proxy returns the HTTP proxy for a request; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
@@ -78,7 +79,9 @@ func (e *Env) Decode(into any) error {
 	if err != nil {
 		return err
 	}
-	faults := strict.Decode(node, into, strict.Options{File: e.SettingsFile, Dir: e.Dir, Env: e.LookupEnv}).Faults
+	faults := strict.Decode(node, into, strict.Options{
+		File: e.SettingsFile, Dir: e.Dir, Env: e.LookupEnv, Verbatim: e.LookupEnv == nil,
+	}).Faults
 	if e.SettingsFile == "" {
 		for i := range faults {
 			// Lines of a text that nobody has seen lead nowhere.

@@ -81,6 +81,15 @@ func TestSettingsAreReadStrictly(t *testing.T) {
 	}
 }
 
+// The gateway has resolved references; what came out of them is not looked into again.
+func TestSettingsThatWereResolvedAreTakenAsTheyAre(t *testing.T) {
+	var got settings
+	e := &server.Env{Settings: []byte(`{"url":"$$5","key":"a${b}$c"}`)}
+	if err := e.Decode(&got); err != nil || got.URL != "$$5" || got.Key.Reveal() != "a${b}$c" {
+		t.Errorf("got %q and %q, %v", got.URL, got.Key.Reveal(), err)
+	}
+}
+
 func TestSettingsOfAFileNameTheirPlace(t *testing.T) {
 	e := &server.Env{Settings: []byte("url: x\nlimits:\n  rows: 3\n"), SettingsFile: "my.yaml"}
 	if err := e.Decode(&settings{}); err == nil || !strings.HasPrefix(err.Error(), "my.yaml:3:3: limits.rows: unknown key") {

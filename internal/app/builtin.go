@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -74,7 +75,7 @@ func (a *App) builtin(cfg *config.Config, name string) func(string, json.RawMess
 			return nil, fmt.Errorf("there is no built-in server %q: this program has none", kind)
 		}
 		made, err := a.o.Servers(kind, &server.Env{
-			Name: name, Version: a.o.Version, Log: a.log, Settings: settings,
+			Name: name, Version: a.o.Version, Log: a.log, Settings: settings, DataDir: dataDir(cfg),
 			Proxy: a.o.Proxy, Secret: cursorSecret(cfg.Session.Secret.Reveal()),
 		})
 		if err != nil {
@@ -90,6 +91,15 @@ func (a *App) builtin(cfg *config.Config, name string) func(string, json.RawMess
 		a.inhouse.all = append(a.inhouse.all, own)
 		return own, nil
 	}
+}
+
+// dataDir is where built-in servers may keep data: beside the file of what the
+// gateway itself remembers. Empty when that is a database.
+func dataDir(cfg *config.Config) string {
+	if cfg.State.Path == "" {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(cfg.State.Path), "servers")
 }
 
 // cursorSecret is a key of its own made of the gateway's, so that all replicas
