@@ -76,7 +76,7 @@ func TestHugeSlowAndDeepRequestsAreRefused(t *testing.T) {
 	alive := func(t *testing.T) {
 		t.Helper()
 		for _, c := range l.clients {
-			if r := l.call(c, p, "echo"); !r.ok || r.took > 2*slack {
+			if r := l.call(c, p, "echo"); !r.ok || r.took > 2*slack() {
 				t.Errorf("a right call afterwards, over %s: %+v", c.kind(), r)
 			}
 		}
@@ -93,55 +93,55 @@ func TestHugeSlowAndDeepRequestsAreRefused(t *testing.T) {
 		within time.Duration
 		write  func(net.Conn)
 	}{
-		{"1 GiB that is announced", []int{413}, slack, func(conn net.Conn) {
+		{"1 GiB that is announced", []int{413}, slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/mcp", fmt.Sprintf("Content-Length: %d\r\n", 1<<30)) + opening))
 			stream(conn, 1<<30, same)
 		}},
-		{"1 GiB in chunks", []int{413}, 4 * slack, func(conn net.Conn) {
+		{"1 GiB in chunks", []int{413}, 4 * slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/mcp", "Transfer-Encoding: chunked\r\n")))
 			stream(conn, 1<<30, chunk)
 		}},
-		{"1 GiB in chunks of a byte", []int{413, 408}, 4 * slack, func(conn net.Conn) {
+		{"1 GiB in chunks of a byte", []int{413, 408}, 4 * slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/mcp", "Transfer-Encoding: chunked\r\n")))
 			stream(conn, 1<<30, func([]byte) []byte { return []byte(strings.Repeat("1\r\nx\r\n", 10_000)) })
 		}},
-		{"50 MB text", []int{413}, 4 * slack, entire(g, "/mcp", opening+strings.Repeat("x", 50_000_000)+`"}}`)},
-		{"1 GiB for HTTP+SSE", []int{413, 404, 400}, 4 * slack, func(conn net.Conn) {
+		{"50 MB text", []int{413}, 4 * slack(), entire(g, "/mcp", opening+strings.Repeat("x", 50_000_000)+`"}}`)},
+		{"1 GiB for HTTP+SSE", []int{413, 404, 400}, 4 * slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/sse?sessionId=none", fmt.Sprintf("Content-Length: %d\r\n", 1<<30))))
 			stream(conn, 1<<30, same)
 		}},
-		{"1 GiB for /reload", []int{413, 422, 200}, 4 * slack, func(conn net.Conn) {
+		{"1 GiB for /reload", []int{413, 422, 200}, 4 * slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/reload", fmt.Sprintf("Content-Length: %d\r\n", 1<<30))))
 			stream(conn, 1<<30, same)
 		}},
-		{"100,000 deep", []int{400}, slack, entire(g, "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"x":`+deep+`}}`)},
-		{"100,000 deep and never closed", []int{400}, slack, entire(g, "/mcp", deep[:100_000])},
-		{"200,000 names", []int{400, 200}, 2 * slack, entire(g, "/mcp", opening+`x","a":{`+strings.TrimSuffix(wide.String(), ",")+`}}}`)},
-		{"number of 1,000,000 digits", []int{400, 200}, slack, entire(g, "/mcp", `{"jsonrpc":"2.0","id":`+strings.Repeat("9", 1_000_000)+`,"method":"ping"}`)},
-		{"number beyond all bounds", []int{400, 200}, slack, entire(g, "/mcp", `{"jsonrpc":"2.0","id":1e999999999,"method":"ping"}`)},
-		{"header of 1 MiB", []int{431}, slack, func(conn net.Conn) {
+		{"100,000 deep", []int{400}, slack(), entire(g, "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"x":`+deep+`}}`)},
+		{"100,000 deep and never closed", []int{400}, slack(), entire(g, "/mcp", deep[:100_000])},
+		{"200,000 names", []int{400, 200}, 2 * slack(), entire(g, "/mcp", opening+`x","a":{`+strings.TrimSuffix(wide.String(), ",")+`}}}`)},
+		{"number of 1,000,000 digits", []int{400, 200}, slack(), entire(g, "/mcp", `{"jsonrpc":"2.0","id":`+strings.Repeat("9", 1_000_000)+`,"method":"ping"}`)},
+		{"number beyond all bounds", []int{400, 200}, slack(), entire(g, "/mcp", `{"jsonrpc":"2.0","id":1e999999999,"method":"ping"}`)},
+		{"header of 1 MiB", []int{431}, slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/mcp", "X-Long: "+strings.Repeat("x", 1<<20)+"\r\n")))
 		}},
-		{"100,000 headers", []int{431}, slack, func(conn net.Conn) {
+		{"100,000 headers", []int{431}, slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/mcp", strings.Repeat("X-Many: y\r\n", 100_000))))
 		}},
-		{"request line of 1 MiB", []int{431, 414}, slack, func(conn net.Conn) {
+		{"request line of 1 MiB", []int{431, 414}, slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte("GET /mcp/" + strings.Repeat("x", 1<<20) + " HTTP/1.1\r\nHost: " + g.addr + "\r\n\r\n"))
 		}},
-		{"headers without end", []int{0, 408}, 2 * slack, func(conn net.Conn) {
+		{"headers without end", []int{0, 408}, 2 * slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte("POST /mcp HTTP/1.1\r\nHost: x\r\n"))
 		}},
-		{"body without end", []int{408}, 2*time.Second + slack, func(conn net.Conn) {
+		{"body without end", []int{408}, 2*time.Second + slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/mcp", "Content-Length: 100000\r\n"+modernHead) + opening))
 		}},
-		{"body with less than announced", []int{400, 408}, 2*time.Second + slack, func(conn net.Conn) {
+		{"body with less than announced", []int{400, 408}, 2*time.Second + slack(), func(conn net.Conn) {
 			_, _ = conn.Write([]byte(head(g, "/mcp", "Content-Length: 100000\r\n"+modernHead) + opening))
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			status, took := send(g, 15*time.Second, tt.write)
-			if !contains(tt.want, status) || took > tt.within+slack {
+			if !contains(tt.want, status) || took > tt.within+slack() {
 				t.Errorf("status %d after %s, want one of %v within %s", status, took, tt.want, tt.within)
 			}
 			alive(t)

@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	go clock.watch()
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dragoman-mcp/dragoman/test/faults.(*lateness).watch"), goleak.Cleanup(func(code int) {
 		if built.dir != "" {
 			_ = os.RemoveAll(built.dir)
 		}

@@ -319,7 +319,7 @@ func TestClientsThatDoNotReadAreCut(t *testing.T) {
 	stormy := time.Now()
 	work.Go(func() { publish(ctx, h, 50*time.Millisecond, 64<<10) })
 	var open map[string]int
-	await(either(30*time.Second, 10*time.Second), func() bool {
+	await(30*time.Second, func() bool { // write_timeout, and what their buffers took before
 		open = served(g, all)
 		return len(open) == 0
 	})
@@ -339,7 +339,7 @@ func TestClientsThatDoNotReadAreCut(t *testing.T) {
 		l.fault("a call of somebody else failed meanwhile: %+v", r)
 	}
 	p99 := percentile(others, 0.99)
-	if limit := max(10*base, time.Second); p99 > limit {
+	if limit := max(10*base, slack()/2); p99 > limit {
 		t.Errorf("p99 of the others is %s, want at most %s (%s before)", p99, limit, base)
 	}
 	if n := news.Load(); n < 50 {
@@ -372,7 +372,7 @@ func TestLongNewsForWhoDoesNotReadHoldLittle(t *testing.T) {
 	defer stop()
 	publish(ctx, h, 100*time.Millisecond, 1<<20)
 	most := top()
-	if limit := before + 256<<20; most > limit {
+	if limit := before + 384<<20; most > limit {
 		t.Errorf("for %d clients that do not read, the gateway held %s, want at most %s (%s before)", readers, mb(most), mb(limit), mb(before))
 	}
 	t.Logf("RSS %s before, %s at most", mb(before), mb(most))

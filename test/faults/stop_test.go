@@ -276,7 +276,7 @@ func TestCallsBeyondTheDrainTimeoutEndWithAnError(t *testing.T) {
 	_ = g.cmd.Process.Signal(syscall.SIGTERM)
 	_, _, ended := g.exit(10 * time.Second)
 	took := time.Since(term)
-	if limit := time.Second + 3*500*time.Millisecond + 2*slack; !ended || took > limit {
+	if limit := time.Second + 3*500*time.Millisecond + 2*slack(); !ended || took > limit {
 		t.Errorf("the gateway ended (%t) %s after SIGTERM, want at most %s with a drain timeout of 1 s", ended, took, limit)
 	}
 	if left := gone(time.Second, pids...); len(left) > 0 {

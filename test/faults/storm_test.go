@@ -33,9 +33,6 @@ func thePace() pace {
 // fail, the last of which may have to run into its timeout.
 func (p pace) noticed() time.Duration { return 2*p.interval + p.timeout }
 
-// slack is what a busy machine may add to any time.
-const slack = 2 * time.Second
-
 // twenty makes the servers of the storm: every way to be reached, every revision.
 func twenty(h *house) {
 	h.add("p1", pipe, rev2024, "")
@@ -186,8 +183,8 @@ func TestOneServerInTroubleIsNobodyElsesTrouble(t *testing.T) {
 	g := start(t, h.config(p))
 	g.awaitReady(20 * time.Second)
 	s := &storm{t: t, house: h, gateway: g, pace: p, load: newLoad(t, h, clients(t, g, 2))}
-	s.lister = &lister{c: newWeb(g.base + "/mcp"), limit: p.list + slack}
-	s.older = &lister{c: s.load.clients[1], limit: p.list + slack} // a session, which has lists of its own
+	s.lister = &lister{c: newWeb(g.base + "/mcp"), limit: p.list}
+	s.older = &lister{c: s.load.clients[1], limit: p.list} // a session, which has lists of its own
 	t.Cleanup(s.lister.c.close)
 	ctx, stop := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -235,7 +232,7 @@ func (s *storm) calm() {
 }
 
 // bound is how slow the others' calls may become.
-func (s *storm) bound() time.Duration { return max(10*s.base, time.Second) }
+func (s *storm) bound() time.Duration { return max(10*s.base, slack()/2) }
 
 // befall lets a trouble happen and holds everything to what it must be meanwhile.
 func (s *storm) befall(t *testing.T, tr trouble, p *peer) {
@@ -273,7 +270,7 @@ func (s *storm) befall(t *testing.T, tr trouble, p *peer) {
 
 // awaitOut waits until /ready says that the server is out, and why.
 func (s *storm) awaitOut(t *testing.T, tr trouble, p *peer, from time.Time) {
-	limit := s.pace.noticed() + slack
+	limit := s.pace.noticed() + slack()
 	if !tr.hung { // calls have to fail first
 		limit += s.pace.call
 	}
@@ -307,7 +304,7 @@ func (s *storm) refusesFast(t *testing.T, p *peer) {
 // awaitMissing waits until a list says that the server's tools may be old, with
 // the tools that were known last.
 func (s *storm) awaitMissing(t *testing.T, p *peer) {
-	limit := s.pace.noticed() + s.pace.call + 2*slack
+	limit := s.pace.noticed() + s.pace.call + 2*slack()
 	if !await(limit, func() bool { m, _, ok := s.lister.lacks(p.name); return ok && m.Reason != "" }) {
 		t.Errorf("tools/list does not say within %s why the tools of %s may be old", limit, p.name)
 		return
@@ -367,7 +364,7 @@ func (s *storm) others(t *testing.T, p *peer, from time.Time, healed time.Durati
 		if r.ok {
 			good++
 		}
-		if r.took > s.pace.call+slack {
+		if r.took > s.pace.call+slack() {
 			t.Errorf("a call to %s was answered after %s, want within its deadline of %s: %+v", p.name, r.took, s.pace.call, r)
 			break
 		}
