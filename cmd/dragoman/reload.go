@@ -9,10 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -113,10 +111,7 @@ func digest(file string) [sha256.Size]byte {
 	return sha256.Sum256(text)
 }
 
-func (r *reloader) onSignal(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (r *reloader) onSignal(ctx context.Context, hup <-chan os.Signal) {
 	for {
 		select {
 		case <-hup:

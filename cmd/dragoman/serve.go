@@ -67,6 +67,9 @@ func serve(cmd *cobra.Command, src *source, quiet bool) error {
 	if err != nil {
 		return notListening(err, cfg.Listen)
 	}
+	hup := make(chan os.Signal, 1) // before anybody knows that we are there: until then it ends us
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	if !quiet {
 		greet(cmd.OutOrStdout(), server.Addr().String(), name, cfg)
 	}
@@ -77,7 +80,7 @@ func serve(cmd *cobra.Command, src *source, quiet bool) error {
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
 	var triggers sync.WaitGroup
-	triggers.Go(func() { r.onSignal(ctx) })
+	triggers.Go(func() { r.onSignal(ctx, hup) })
 	if file := src.path(); file != "" {
 		triggers.Go(func() { r.onChange(ctx, file) })
 	}
