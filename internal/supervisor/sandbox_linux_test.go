@@ -277,7 +277,8 @@ func TestAChildThatUsesTooMuchMemoryIsKilledAndTheReasonIsTold(t *testing.T) {
 				supervisor.WithoutGroups(sup)
 			}
 			child := add(t, sup, supervisor.Spec{Command: program("attempt", "eat=100", "eat=400"),
-				Sandbox: sandbox.Rules{Bounds: sandbox.Bounds{Memory: 200 << 20}}})
+				Sandbox: sandbox.Rules{Bounds: sandbox.Bounds{Memory: 200 << 20},
+					Limits: sandbox.Limits{DataBytes: 1 << 40}}}) // the race detector takes much more than it uses
 			p := acquire(t, child)
 			wait(t, "the end of the child", p.Done(), 20*time.Second)
 			var exit *supervisor.ExitError
