@@ -19,14 +19,14 @@ const federated = `{"tools":{"listChanged":true},"prompts":{"listChanged":true},
 
 // discover answers from what is known: no server is asked, so that none can
 // delay a client that only wants to begin.
-func (m *many) discover(c *mcp.Client) mcp.Result {
+func (m *many) discover(ctx context.Context, c *mcp.Client) mcp.Result {
 	capabilities, _ := jsonrpc.Split([]byte(federated))
 	about := mcp.Server{
 		Revisions: mcp.Revisions(), Info: m.set.gateway.o.Info,
-		Capabilities: capabilities, Instructions: m.instructions(),
+		Capabilities: capabilities, Instructions: m.instructions(ctx),
 	}
 	if c != nil && c.Revision.Modern() {
-		if extensions := m.extensions(); extensions != nil {
+		if extensions := m.extensions(ctx); extensions != nil {
 			about.Capabilities = about.Capabilities.With(jsonrpc.Edit{Name: "extensions", Value: extensions})
 		}
 	}
@@ -35,10 +35,10 @@ func (m *many) discover(c *mcp.Client) mcp.Result {
 
 // extensions is the union of what the servers announced, less what needs a
 // server of its own: a task's id does not say whose it is.
-func (m *many) extensions() []byte {
+func (m *many) extensions(ctx context.Context) []byte {
 	var edits []jsonrpc.Edit
 	seen := map[string]bool{mcp.ExtensionTasks: true}
-	for _, member := range m.members {
+	for _, member := range m.met(ctx) {
 		for _, e := range member.extensions() {
 			if !seen[e.Name] {
 				seen[e.Name] = true
@@ -64,7 +64,7 @@ func (m *member) extensions() []jsonrpc.Member {
 	return all
 }
 
-func (m *many) instructions() string {
+func (m *many) instructions(ctx context.Context) string {
 	var b strings.Builder
 	if m.view != nil && m.view.Description != "" {
 		b.WriteString(m.view.Description + "\n\n")
@@ -73,8 +73,9 @@ func (m *many) instructions() string {
 		b.WriteString("No server is configured yet.")
 		return b.String()
 	}
-	fmt.Fprintf(&b, "The tools and prompts of %d servers, named SERVER%sNAME.\n", len(m.members), m.set.gateway.o.Separator)
-	for _, member := range m.members {
+	members := m.met(ctx)
+	fmt.Fprintf(&b, "The tools and prompts of %d servers, named SERVER%sNAME.\n", len(members), m.set.gateway.o.Separator)
+	for _, member := range members {
 		fmt.Fprintf(&b, "\n# %s", member.Name)
 		if member.Title != "" {
 			fmt.Fprintf(&b, ": %s", member.Title)
@@ -119,6 +120,9 @@ func (s *single) discover(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	}
 	out := *about
 	out.Revisions = mcp.Revisions()
+	if !s.set.gateway.meets(ctx, s.member.Name) {
+		out.Instructions = ""
+	}
 	edits := []jsonrpc.Edit{}
 	if req.Client != nil && req.Client.Revision.Modern() {
 		edits = append(edits, jsonrpc.Edit{Name: "tasks"}) // of 2025-11-25; another dialect

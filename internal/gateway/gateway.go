@@ -34,6 +34,8 @@ type Options struct {
 	FetchTimeout time.Duration
 	// PageSize is the number of entries on a page; 1,000 by default.
 	PageSize int
+	// Audience says who may know of what; everybody of everything when nil.
+	Audience Audience
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 	Log *slog.Logger

@@ -25,7 +25,7 @@ func (m *many) handle(ctx context.Context, req *mcp.Request) (mcp.Result, error)
 	}
 	switch req.Method {
 	case "server/discover":
-		return m.discover(req.Client), nil
+		return m.discover(ctx, req.Client), nil
 	case "tools/call":
 		return m.call(ctx, req, tools)
 	case "prompts/get":
@@ -46,6 +46,9 @@ func (m *many) call(ctx context.Context, req *mcp.Request, k kind) (mcp.Result, 
 	r, err := m.resolve(ctx, req.Client, k, req.Name)
 	if err != nil {
 		return mcp.Result{}, err
+	}
+	if m.view != nil && !m.set.gateway.sees(ctx, r.member.Name, k, r.entry.name) {
+		return mcp.Result{}, m.unknown(k, req.Name) // as of a name that the view does not give
 	}
 	if k == tools {
 		if err := r.member.checkHeaders(ctx, req, r.entry.name); err != nil {
@@ -212,7 +215,7 @@ func (m *many) extension(ctx context.Context, req *mcp.Request) (mcp.Result, err
 	}
 	namespace, _, _ := strings.Cut(req.Method, "/")
 	var found []*member
-	for _, member := range m.members {
+	for _, member := range m.met(ctx) {
 		if member.extends(ctx, req.Client, namespace) {
 			found = append(found, member)
 		}

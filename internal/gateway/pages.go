@@ -111,7 +111,7 @@ func (m *many) prepared(ctx context.Context, c *mcp.Client, k kind) *pages {
 	if p != nil && p.epoch == epoch && p.set == m.set && now.Before(p.until) {
 		return p
 	}
-	p = m.prepare(k, m.gather(ctx, c, k), key.class.modern)
+	p = m.prepare(k, m.visible(ctx, k, m.gather(ctx, c, k)), key.class)
 	p.epoch, p.set = epoch, m.set
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -124,7 +124,7 @@ func (m *many) prepared(ctx context.Context, c *mcp.Client, k kind) *pages {
 
 // classOf joins the classes that the servers of the endpoint tell apart.
 func (m *many) classOf(ctx context.Context, c *mcp.Client) class {
-	var joined class
+	joined := class{audience: m.set.gateway.audience(ctx)}
 	for _, member := range m.members {
 		cl := member.shelf.classOf(ctx, c)
 		joined.kinds, joined.modern = cl.kinds, cl.modern
@@ -163,11 +163,11 @@ func (b *book) usable(k kind) (list, bool) {
 }
 
 // prepare writes the pages.
-func (m *many) prepare(k kind, parts []part, modern bool) *pages {
+func (m *many) prepare(k kind, parts []part, cl class) *pages {
 	g := m.set.gateway
 	p := &pages{routes: make(map[string]route), until: g.o.Now().Add(g.o.TTL)}
 	items := m.items(k, parts)
-	hinted, public := len(parts) > 0, m.view == nil
+	hinted, public := len(parts) > 0, m.view == nil && cl.audience == ""
 	for _, part := range parts {
 		hinted = hinted && part.list.hinted && part.list.err == nil
 		public = public && part.list.public && part.list.err == nil && part.member.shelf.server.Isolation != PerPrincipal
@@ -194,7 +194,7 @@ func (m *many) prepare(k kind, parts []part, modern bool) *pages {
 		if at+g.o.PageSize < len(items) {
 			next = p.version + "." + strconv.Itoa(len(p.results)+1)
 		}
-		p.results = append(p.results, writePage(k, page, next, meta, hints{modern: modern, public: public}))
+		p.results = append(p.results, writePage(k, page, next, meta, hints{modern: cl.modern, public: public}))
 	}
 	return p
 }

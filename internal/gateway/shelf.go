@@ -29,6 +29,9 @@ type class struct {
 	modern  bool
 	owner   string // principal or session; empty when the server is shared
 	session bool   // owner is a session
+	// audience is who sees the same of an endpoint's lists; the servers' own lists
+	// are the same for all.
+	audience string
 }
 
 // shelf has the lists of one server, for as long as a set has it.
