@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth"
+	"github.com/dragoman-mcp/dragoman/internal/auth/as"
 	"github.com/dragoman-mcp/dragoman/internal/auth/keys"
 	"github.com/dragoman-mcp/dragoman/internal/auth/mint"
 	"github.com/dragoman-mcp/dragoman/internal/auth/mtls"
@@ -30,6 +32,7 @@ type entrance struct {
 	guard  *auth.Guard
 	tls    *tls.Config        // nil: clear text
 	logins *password.Handlers // nil: nobody logs in here
+	server *as.Server         // nil: there is no authorization server
 	close  func()             // ends the upkeep of what it is made of, and waits for it
 }
 
@@ -47,7 +50,7 @@ type opening struct {
 // Nothing is kept if it fails.
 func (a *App) newEntrance(cfg *config.Config, base string) (*entrance, error) {
 	o := &opening{app: a, cfg: cfg, base: base, options: auth.Options{Log: a.log}}
-	for _, part := range []func() error{o.certificates, o.local, o.issuers} {
+	for _, part := range []func() error{o.certificates, o.issuers, o.local} {
 		if err := part(); err != nil {
 			return nil, err
 		}
@@ -122,11 +125,56 @@ func (o *opening) logins(state *store.Store) error {
 	if o.cfg.Auth.Passwords.Enabled {
 		ttl = o.cfg.Auth.Passwords.TokenTTL
 	}
-	o.entrance.logins = password.New(password.Options{
-		Users: users.New(state.Users, state.Families, users.Options{}), Directory: state.Users,
-		Tokens: tokens, TTL: ttl, Log: o.app.log,
+	people := users.New(state.Users, state.Families, users.Options{})
+	o.entrance.logins = password.New(password.Options{Users: people, Directory: state.Users, Tokens: tokens, TTL: ttl, Log: o.app.log})
+	if !o.cfg.Auth.Server.Enabled {
+		return nil
+	}
+	outside, err := o.outside()
+	if err != nil {
+		return err
+	}
+	o.options.Servers = append(o.options.Servers, o.base)
+	o.options.Scopes = append(o.options.Scopes, mint.ScopeAll)
+	o.entrance.server = as.New(as.Options{
+		Config: o.cfg.Auth.Server, Issuer: o.base, Resource: o.resource, Users: people, State: state, Tokens: tokens, Sealer: sealer,
+		Client: outside, Log: o.app.log,
 	})
 	return nil
+}
+
+// outside is the way to what strangers name: public addresses only, and not
+// through a proxy, which would judge by itself what is public. Nothing may fail
+// after it, since it lasts until the upkeep ends.
+func (o *opening) outside() (*http.Client, error) {
+	guard, err := egress.NewGuard(egress.Policy{Name: "client metadata", Schemes: []string{"https"}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	network := egress.New(egress.Options{Guard: guard, UserAgent: "dragoman/" + o.app.o.Version})
+	o.upkeep = append(o.upkeep, func(ctx context.Context) error {
+		<-ctx.Done()
+		return network.Close()
+	})
+	return network.Client(egress.ClientOptions{Timeout: 10 * time.Second, MaxBodyBytes: 1 << 20, MaxRedirects: -1}), nil
+}
+
+// resource says whether a client means this gateway, or a part of it. Without
+// public_url it may have called it by any name of this machine.
+func (o *opening) resource(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.RawQuery != "" || u.User != nil || strings.Contains(text, "#") {
+		return false
+	}
+	if o.cfg.PublicURL == "" {
+		base, err := url.Parse(o.base)
+		if err != nil || u.Scheme != base.Scheme || u.Port() != base.Port() {
+			return false
+		}
+		ip, err := netip.ParseAddr(u.Hostname())
+		return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+	}
+	return text == o.base || strings.HasPrefix(text, o.base+"/")
 }
 
 // issuers lets in those whom identity providers vouch for.
@@ -212,6 +260,18 @@ func (s *Server) login(which func(*password.Handlers, http.ResponseWriter, *http
 			return
 		}
 		which(logins, w, r)
+	}
+}
+
+// authorization answers with a handler of the authorization server, if there is one.
+func (s *Server) authorization(which func(*as.Server, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		server := s.entrance.Load().server
+		if server == nil {
+			writeJSON(w, http.StatusNotFound, map[string]string{"error": "not_found", "detail": "there is no authorization server here; auth.authorization_server in the configuration makes one"})
+			return
+		}
+		which(server, w, r)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth"
+	"github.com/dragoman-mcp/dragoman/internal/auth/as"
 	"github.com/dragoman-mcp/dragoman/internal/auth/password"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -165,6 +166,13 @@ func (s *Server) routes() http.Handler {
 	public("POST /token", s.login((*password.Handlers).Token))
 	public("POST /revoke", s.login((*password.Handlers).Revoke))
 	public("GET /.well-known/jwks.json", s.login((*password.Handlers).JWKS))
+	public("GET /.well-known/oauth-authorization-server", s.authorization((*as.Server).Metadata))
+	public("GET /.well-known/openid-configuration", s.authorization((*as.Server).Metadata))
+	public("GET "+as.PathAuthorize, s.authorization((*as.Server).Authorize))
+	public("POST "+as.PathAuthorize, s.authorization((*as.Server).Decide))
+	public("POST "+as.PathToken, s.authorization((*as.Server).Token))
+	public("POST "+as.PathRegister, s.authorization((*as.Server).Register))
+	public("POST "+as.PathRevoke, s.authorization((*as.Server).Revoke))
 	private("GET /users/me", s.whoami)
 	private("GET /users/me/{$}", s.whoami)
 	public("GET /.well-known/oauth-protected-resource", s.metadata)

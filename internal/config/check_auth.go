@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -110,8 +111,12 @@ func (c *checker) certificates() {
 
 func (c *checker) authorizationServer() {
 	s := c.Auth.Server
-	if s.Enabled && c.PublicURL != "" {
+	host, _, _ := net.SplitHostPort(c.Listen) // listen has been reported if it is wrong
+	switch {
+	case s.Enabled && c.PublicURL != "":
 		c.secureURL("public_url", c.PublicURL)
+	case s.Enabled && !loopback(host):
+		c.fault("auth.authorization_server.enabled", "needs public_url, since the gateway is reached from other machines", "set public_url to the https address that clients use")
 	}
 	seen := map[string]bool{}
 	for i, client := range s.Clients {
