@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // BenchmarkStart measures from Acquire to the first byte that the child answers, and compares it with os/exec alone.
@@ -59,6 +60,28 @@ func BenchmarkStart(b *testing.B) {
 			b.StartTimer()
 		}
 	})
+}
+
+// BenchmarkStartInSandbox measures the same at each level.
+func BenchmarkStartInSandbox(b *testing.B) {
+	sup := newSupervisor(b, supervisor.Options{})
+	for level := sandbox.Clean; level <= sup.Sandboxes(b.Context()).Level; level++ {
+		b.Run("level "+level.String(), func(b *testing.B) {
+			child := add(b, sup, supervisor.Spec{Name: "level" + level.String(), Command: []string{"cat"},
+				Sandbox: sandbox.Rules{Level: level, MinLevel: level, NoNetwork: level > sandbox.Files}})
+			for b.Loop() {
+				p := acquire(b, child)
+				if err := answer(p.Stdin(), p.Stdout()); err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				if err := child.Stop(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
+	}
 }
 
 func answer(in io.Writer, out io.Reader) error {
