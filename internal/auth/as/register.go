@@ -1,6 +1,7 @@
 package as
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"io"
@@ -84,12 +85,9 @@ func (s *Server) full(r *http.Request) (bool, error) {
 		}
 		for _, c := range all {
 			after = c.ID
-			if !c.Expires.IsZero() && !c.Expires.After(s.o.Now()) {
-				if err := s.o.State.Clients.Remove(r.Context(), c.ID); err == nil {
-					continue
-				}
+			if !s.removed(r.Context(), c) {
+				count++
 			}
-			count++
 		}
 		if count >= s.o.Config.MaxClients {
 			return true, nil
@@ -98,4 +96,12 @@ func (s *Server) full(r *http.Request) (bool, error) {
 			return false, nil
 		}
 	}
+}
+
+// removed removes a client whose time is over, and says whether it did.
+func (s *Server) removed(ctx context.Context, c store.Client) bool {
+	if c.Expires.IsZero() || c.Expires.After(s.o.Now()) {
+		return false
+	}
+	return s.o.State.Clients.Remove(ctx, c.ID) == nil
 }

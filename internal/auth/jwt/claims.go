@@ -37,8 +37,7 @@ func parseObject(data []byte) (Claims, error) {
 // single fails when an object has a name twice.
 func single(data []byte) error {
 	d := json.NewDecoder(bytes.NewReader(data))
-	var open []map[string]bool // of each object around; nil for a list
-	name := false              // whether a name is next
+	var n nesting
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -47,40 +46,52 @@ func single(data []byte) error {
 		if err != nil {
 			return errors.New("not JSON")
 		}
-		switch v := token.(type) {
-		case json.Delim:
-			if open, err = nest(open, v); err != nil {
-				return err
-			}
-			name = len(open) > 0 && open[len(open)-1] != nil
-			continue
-		case string:
-			if name {
-				if open[len(open)-1][v] {
-					return fmt.Errorf("has %q twice", v)
-				}
-				open[len(open)-1][v] = true
-				name = false
-				continue
-			}
+		if err := n.take(token); err != nil {
+			return err
 		}
-		name = len(open) > 0 && open[len(open)-1] != nil
 	}
 }
 
-func nest(open []map[string]bool, d json.Delim) ([]map[string]bool, error) {
+// nesting is where a reader is within objects and lists.
+type nesting struct {
+	open []map[string]bool // the names of each object around; nil for a list
+	name bool              // whether a name is next
+}
+
+func (n *nesting) take(token json.Token) error {
+	switch v := token.(type) {
+	case json.Delim:
+		if err := n.nest(v); err != nil {
+			return err
+		}
+	case string:
+		if n.name {
+			names := n.open[len(n.open)-1]
+			n.name = false
+			if names[v] {
+				return fmt.Errorf("has %q twice", v)
+			}
+			names[v] = true
+			return nil
+		}
+	}
+	n.name = len(n.open) > 0 && n.open[len(n.open)-1] != nil
+	return nil
+}
+
+func (n *nesting) nest(d json.Delim) error {
 	switch d {
 	case '{':
-		open = append(open, make(map[string]bool))
+		n.open = append(n.open, make(map[string]bool))
 	case '[':
-		open = append(open, nil)
+		n.open = append(n.open, nil)
 	default:
-		return open[:len(open)-1], nil
+		n.open = n.open[:len(n.open)-1]
 	}
-	if len(open) > maxDepth {
-		return nil, fmt.Errorf("nests deeper than %d", maxDepth)
+	if len(n.open) > maxDepth {
+		return fmt.Errorf("nests deeper than %d", maxDepth)
 	}
-	return open, nil
+	return nil
 }
 
 // Text returns a claim that is text.

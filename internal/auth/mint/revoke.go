@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 )
 
@@ -167,7 +168,7 @@ func (m *Mint) revoked(tokenID string) error {
 	}
 	family, _, _ := strings.Cut(tokenID, ".")
 	if m.denied[denyToken+tokenID].After(now) || family != "" && m.denied[denyFamily+family].After(now) {
-		return errRevoked
+		return auth.Invalid("token was revoked")
 	}
 	return nil
 }

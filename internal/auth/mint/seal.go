@@ -8,14 +8,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-
-	"github.com/dragoman-mcp/dragoman/internal/auth"
 )
 
-var (
-	errRevoked = auth.Invalid("token was revoked")
-	errBlind   = errors.New("whether the token was revoked cannot be told, since the store cannot be reached")
-)
+var errBlind = errors.New("whether the token was revoked cannot be told, since the store cannot be reached")
 
 // minMaterial is the least key material of a Sealer, in bytes.
 const minMaterial = 32
