@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -32,13 +34,40 @@ const (
 	// CodeTimeout: the server did not answer within its deadline.
 	CodeTimeout = 1002
 	// CodeBusy: a bounded queue or limit is full; nothing was sent to the server.
+	// When it is known how long that lasts, data says so; see [RetryAfter].
 	CodeBusy = 1003
 	// CodeCallLost: the call was under way when its server or its parked state
 	// was lost. Whether it took effect is not known; it was not repeated.
 	CodeCallLost = 1004
 	// CodeUnauthenticated: the caller's credentials are missing or not valid.
 	CodeUnauthenticated = 1005
+	// CodeForbidden: the caller may not make this call; with other arguments, at
+	// another time or from elsewhere it may.
+	CodeForbidden = 1006
+	// CodeQuarantined: what is called is not what was approved; data says what.
+	CodeQuarantined = 1007
 )
+
+// Busy returns the error of a call that can be made again after a while, which
+// is told in whole seconds, at least one.
+func Busy(message string, wait time.Duration) *Error {
+	seconds := max(int64(math.Ceil(wait.Seconds())), 1)
+	return ErrorData(CodeBusy, message, map[string]int64{"retryAfterSeconds": seconds})
+}
+
+// RetryAfter returns how many seconds to wait before the call is made again, if e says so.
+func RetryAfter(e *Error) (seconds int64, ok bool) {
+	if e.Code != CodeBusy || len(e.Data) == 0 {
+		return 0, false
+	}
+	var data struct {
+		Seconds int64 `json:"retryAfterSeconds"`
+	}
+	if json.Unmarshal(e.Data, &data) != nil || data.Seconds <= 0 {
+		return 0, false
+	}
+	return data.Seconds, true
+}
 
 // Errorf returns an Error of code whose message is made like fmt.Sprintf.
 func Errorf(code int, format string, args ...any) *Error {

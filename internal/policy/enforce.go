@@ -28,7 +28,7 @@ type Limits interface {
 // Lists pass: they are fetched for many callers at once, and what each of them
 // may see is asked with Sees. A call that could not be permitted with any
 // arguments is answered like one of a thing that does not exist; one that
-// could, with CodeForbidden.
+// could, with mcp.CodeForbidden.
 func (p *Policy) Enforce(server string, next mcp.Handler) mcp.Handler {
 	if p.d.Definitions != nil {
 		next = p.d.Definitions.Watch(server, next)
@@ -89,7 +89,7 @@ func counted(a Action) bool {
 func (e *enforced) refusal(ctx context.Context, req *mcp.Request, q Question) error {
 	q.Listing = true
 	if e.p.Decide(ctx, q).Allow {
-		return mcp.Errorf(CodeForbidden, "not permitted: a policy refuses this call of %s", shown(req, q.Resource))
+		return mcp.Errorf(mcp.CodeForbidden, "not permitted: a policy refuses this call of %s", shown(req, q.Resource))
 	}
 	switch q.Resource.Kind {
 	case ofTool, ofPrompt:
@@ -99,10 +99,6 @@ func (e *enforced) refusal(ctx context.Context, req *mcp.Request, q Question) er
 	}
 	return mcp.MethodNotFound(req.Method)
 }
-
-// CodeForbidden is the code of a call that a policy refuses to this caller with
-// these arguments, from here or now.
-const CodeForbidden = 1006
 
 // shown is the name as the caller wrote it: whoever renames changes Name, not Params.
 func shown(req *mcp.Request, what Resource) string {

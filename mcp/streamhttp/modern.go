@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -87,6 +88,16 @@ func modernStatus(usual int, err *mcp.Error) int {
 		return http.StatusBadRequest
 	}
 	return usual
+}
+
+// errorStatus is the HTTP status of a call that failed. One that can be made
+// again after a while is 429, with the time that it takes.
+func (c *statelessCall) errorStatus(err *mcp.Error) int {
+	if seconds, ok := mcp.RetryAfter(err); ok {
+		c.out.w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+		return http.StatusTooManyRequests
+	}
+	return modernStatus(http.StatusOK, err)
 }
 
 // handle runs the handler. One that panics fails its request only.
@@ -212,7 +223,7 @@ func (c *statelessCall) finish(result mcp.Result, err error) {
 	case events != nil:
 		c.send(events, m)
 	case m.Error != nil:
-		c.refuse(modernStatus(http.StatusOK, m.Error), c.id, m.Error)
+		c.refuse(c.errorStatus(m.Error), c.id, m.Error)
 	case !c.can.json:
 		events = openEvents(c.out, c.s)
 		c.send(events, m)

@@ -12,7 +12,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"time"
 
@@ -227,14 +226,11 @@ func (l *Limiter) count(ctx context.Context, charges []charge) (refused int, wai
 	return l.local.count(charges, l.o.Now())
 }
 
-// tooMany is what the caller hears. CodeBusy says that nothing was sent to the
-// server, so that the call can be made again; data says when.
+// tooMany is what the caller hears: nothing was sent to the server, so that the
+// call can be made again.
 func tooMany(r *rule, wait time.Duration, how string) error {
-	seconds := int64(math.Ceil(wait.Seconds()))
-	seconds = max(seconds, 1)
 	if how != "" {
 		how = " " + how
 	}
-	return mcp.ErrorData(mcp.CodeBusy, fmt.Sprintf("too many calls%s (counted per %s): try again in %d s", how, r.says, seconds),
-		map[string]any{"retryAfterSeconds": seconds, "per": r.says})
+	return mcp.Busy(fmt.Sprintf("too many calls%s, counted per %s: try again later", how, r.says), wait)
 }

@@ -105,8 +105,8 @@ func TestAChangeInAnyMemberTakesTheToolAway(t *testing.T) {
 			if got := listed(t, h); got != "[]" {
 				t.Errorf("changed: got %s, want it not listed", got)
 			}
-			if code := called(t, h); code != pin.CodeQuarantined || s.called != 1 {
-				t.Errorf("changed: call got code %d, %d calls at the server, want %d and 1", code, s.called, pin.CodeQuarantined)
+			if code := called(t, h); code != mcp.CodeQuarantined || s.called != 1 {
+				t.Errorf("changed: call got code %d, %d calls at the server, want %d and 1", code, s.called, mcp.CodeQuarantined)
 			}
 			changes, err := b.Changes(t.Context(), "", false)
 			if err != nil || len(changes) != 1 || changes[0].Name != "read" || len(changes[0].Lines) == 0 {
@@ -145,8 +145,8 @@ func TestStrictWaitsForApprovalOfEverythingNew(t *testing.T) {
 	if got := listed(t, h); got != "[]" {
 		t.Errorf("new: got %s, want nothing listed", got)
 	}
-	if code := called(t, h); code != pin.CodeQuarantined {
-		t.Errorf("new: call got code %d, want %d", code, pin.CodeQuarantined)
+	if code := called(t, h); code != mcp.CodeQuarantined {
+		t.Errorf("new: call got code %d, want %d", code, mcp.CodeQuarantined)
 	}
 	for range 2 { // first how it is started, then what it says
 		if _, err := b.Approve(t.Context(), "files", nil, "ann"); err != nil {
@@ -219,8 +219,8 @@ func TestAServerThatIsStartedOtherwiseIsNotUsed(t *testing.T) {
 		change(&changed)
 		b := book(t, db, "first_sight", changed)
 		h := b.Watch("files", s)
-		if got, code := listed(t, h), called(t, h); got != "[]" || code != pin.CodeQuarantined {
-			t.Errorf("another %s: got %s and code %d, want nothing and %d", name, got, code, pin.CodeQuarantined)
+		if got, code := listed(t, h), called(t, h); got != "[]" || code != mcp.CodeQuarantined {
+			t.Errorf("another %s: got %s and code %d, want nothing and %d", name, got, code, mcp.CodeQuarantined)
 		}
 		changes, err := b.Changes(t.Context(), "files", false)
 		if err != nil || len(changes) != 1 || changes[0].Kind != "launch" || strings.Contains(fmt.Sprint(changes), "hunter2") {

@@ -87,12 +87,9 @@ func (w *watched) launched(ctx context.Context) error {
 	if state == approved {
 		return nil
 	}
-	return mcp.ErrorData(CodeQuarantined, fmt.Sprintf("server %s is started otherwise than was approved; an operator can see how with: dragoman tools diff %s", w.server, w.server),
+	return mcp.ErrorData(mcp.CodeQuarantined, fmt.Sprintf("server %s is started otherwise than was approved; an operator can see how with: dragoman tools diff %s", w.server, w.server),
 		map[string]string{"server": w.server, "state": state})
 }
-
-// CodeQuarantined is the code of a call of something whose definition is not approved.
-const CodeQuarantined = 1008
 
 // unknown is the error of a store that does not answer: then nothing is approved.
 func (w *watched) unknown(ctx context.Context, err error) error {
@@ -187,7 +184,7 @@ func (w *watched) call(ctx context.Context, req *mcp.Request, n name, method str
 	case "":
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "unknown %s: %s", n.kind, n.name)
 	}
-	return mcp.Result{}, mcp.ErrorData(CodeQuarantined, fmt.Sprintf(
+	return mcp.Result{}, mcp.ErrorData(mcp.CodeQuarantined, fmt.Sprintf(
 		"the %s %s of server %s is not what was approved (%s); an operator can see what changed with: dragoman tools diff %s",
 		n.kind, n.name, w.server, state, w.server), map[string]string{"server": w.server, "name": n.name, "state": state})
 }
