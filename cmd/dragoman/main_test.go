@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               surroundings,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "await": await, "mode": mode,
+			"exits": exits, "await": await, "mode": mode, "key": key, "refused": refused,
 		},
 	})
 }

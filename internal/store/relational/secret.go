@@ -133,12 +133,13 @@ func (d dataKeys) All(ctx context.Context) iter.Seq2[store.DataKey, error] {
 	})
 }
 
+// Remove erases even if there is nothing to remove: the last time that may have failed.
 func (d dataKeys) Remove(ctx context.Context, subject string) (int, error) {
 	n, err := d.count(ctx, func(t *transaction) (int64, error) {
 		t.changed("data_keys", subject)
 		return t.exec(ctx, `DELETE FROM data_keys WHERE subject = $1`, name(subject))
 	})
-	if err != nil || n == 0 {
+	if err != nil {
 		return n, err
 	}
 	return n, d.erased(ctx)

@@ -121,11 +121,16 @@ func pool(path string, n int, more string) (*sql.DB, error) {
 
 // erase moves what was written into the main file, where removed rows were
 // overwritten, and empties the log, where they still stand. While somebody reads
-// an older state the log cannot be emptied; whoever erases next, or the last one
-// to close the file, does it then.
+// an older state the log cannot be emptied, and after lockWait that is an error.
 func erase(ctx context.Context, writer *sql.DB) error {
 	var busy, frames, moved int
-	return writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved)
+	if err := writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved); err != nil {
+		return err
+	}
+	if busy != 0 {
+		return errors.New("somebody is reading for long; remove it again, or close the store")
+	}
+	return nil
 }
 
 // bell asks SQLite for a number that changes whenever another connection, of this
