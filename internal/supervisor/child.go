@@ -31,6 +31,7 @@ type Child struct {
 	last    *Process // the latest that ran
 	starts  int      // processes that ran
 	record  record
+	told    told
 	until   time.Time     // end of StateBackoff and StateCrashLoop
 	timer   *time.Timer   // fires then
 	failure error         // why it is in StateBackoff or StateCrashLoop
@@ -156,7 +157,8 @@ func (c *Child) run() {
 	if limit := c.spec.Sandbox.Bounds.Memory; limit > 0 {
 		c.wg.Go(func() { guardMemory(p, limit) })
 	}
-	c.log.Info("child started", "pid", p.PID(), "sandbox", confined.Level.String())
+	recovery := c.tellStart(p, confined.Level.String())
+	defer recovery.Stop()
 	if notes := confined.Notes; len(notes) > 0 {
 		c.log.Warn("sandbox of the child enforces less than is configured", "notes", notes)
 	}
@@ -247,7 +249,7 @@ func (c *Child) watch(p *Process) {
 	defer c.mu.Unlock()
 	c.proc = nil
 	if asked {
-		c.log.Info("child stopped", "pid", p.PID())
+		c.log.Log(ctx, c.level(0), "child stopped", "pid", p.PID())
 		c.enter(StateStopped, nil)
 		return
 	}
@@ -275,11 +277,8 @@ func (c *Child) fail(err error, uptime time.Duration) {
 	now := time.Now()
 	v := c.record.exited(&c.spec, now, uptime)
 	c.until = now.Add(v.wait)
-	state := StateBackoff
-	if v.loop {
-		state = StateCrashLoop
-	}
-	c.log.Warn("child ended by itself", "err", err, "state", state.String(), "wait", v.wait)
+	state := v.state()
+	c.tellEnd(now, err, v)
 	c.timer = time.AfterFunc(v.wait, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -44,12 +44,17 @@ type FakeRun struct {
 // Fake starts no processes: run says what the n-th command does, counted from 0. It is for tests in a synctest bubble.
 type Fake struct {
 	Run func(n int) FakeRun
-	At  []time.Time // of each start
+	At  []time.Time  // of each start
+	Log *slog.Logger // nil for none
 }
 
 // NewFake makes a supervisor over f.
 func NewFake(f *Fake) *Supervisor {
-	s, err := newSupervisor(Options{Log: slog.New(slog.DiscardHandler)}, f)
+	log := f.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s, err := newSupervisor(Options{Log: log}, f)
 	if err != nil {
 		panic(err)
 	}

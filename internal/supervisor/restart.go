@@ -18,6 +18,13 @@ type verdict struct {
 	loop bool          // starts are refused meanwhile, not delayed
 }
 
+func (v verdict) state() State {
+	if v.loop {
+		return StateCrashLoop
+	}
+	return StateBackoff
+}
+
 // exited notes that a process ended by itself (or did not start) after uptime.
 func (r *record) exited(spec *Spec, now time.Time, uptime time.Duration) verdict {
 	if uptime >= spec.MaxBackoff {
