@@ -97,7 +97,8 @@ type Log struct {
 	seq     uint64     // last that was given out
 	broken  error      // why nothing is taken; nil while it is
 	closing bool
-	dropped uint64 // records that nobody waited for and that could not be taken
+	later   *time.Timer // wakes the writer for records that nobody waits for
+	dropped uint64      // records that nobody waited for and that could not be taken
 	status  Status
 
 	wake chan struct{} // holds one: there is something for the writer
@@ -176,6 +177,7 @@ func open(o Options, unlock func() error) (*Log, error) {
 	if err := l.disk.begin(); err != nil {
 		return nil, errors.Join(err, l.sink.close())
 	}
+	l.later = time.AfterFunc(quietFor, l.rouse)
 	go l.write()
 	if found.torn > 0 {
 		o.Log.Warn("the audit log had a torn tail, which nobody was told is written; it was cut off", "bytes", found.torn)

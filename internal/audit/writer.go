@@ -12,6 +12,9 @@ const (
 	// when it is full waits for the next.
 	maxBatch      = 4096
 	maxBatchBytes = 4 << 20
+	// quietFor is how long records that nobody waits for stay in memory, unless one
+	// comes that somebody waits for.
+	quietFor = 50 * time.Millisecond
 	// retryAfter is how long after a failure the log tries to go on; it doubles up
 	// to retryMost.
 	retryAfter = time.Second
@@ -113,15 +116,20 @@ func (l *Log) place(text []byte, until patience) (uint64, *batch, error) {
 	l.seq++
 	if len(b.ends) == 0 {
 		b.first = l.seq
-		l.rouse()
+		l.later.Reset(quietFor)
 	}
 	if until != onDisk {
 		b.quiet++
+	} else if b.quiet == uint64(len(b.ends)) { // the first that somebody waits for
+		l.rouse()
 	}
 	b.text = strconv.AppendUint(append(b.text, `{"seq":`...), l.seq, 10)
 	b.text = strconv.AppendUint(append(b.text, `,"batch":`...), b.first, 10)
 	b.text = append(b.text, text...)
 	b.ends = append(b.ends, len(b.text))
+	if b.full() {
+		l.rouse()
+	}
 	return l.seq, b, nil
 }
 
@@ -140,13 +148,14 @@ func (l *Log) take() (b *batch, closing bool) {
 // write is the one goroutine that touches the disk.
 func (l *Log) write() {
 	defer close(l.done)
+	defer l.later.Stop()
 	tick := time.NewTicker(l.o.Config.CheckpointInterval)
 	defer tick.Stop()
 	several := false // the last batch had more than one record: it pays to wait for others
 	for {
 		select {
 		case <-l.wake:
-			if several && l.o.Config.Window > 0 {
+			if several && l.o.Config.Window > 0 && !l.filled() {
 				l.linger()
 			}
 		case <-tick.C:
@@ -154,7 +163,7 @@ func (l *Log) write() {
 		}
 		b, closing := l.take()
 		if b != nil {
-			several = len(b.ends) > 1
+			several = len(b.ends)-int(b.quiet) > 1
 			l.flush(b)
 			if l.disk.seq-l.sink.last.Seq >= uint64(l.o.Config.CheckpointRecords) {
 				l.checkpoint()
@@ -169,6 +178,13 @@ func (l *Log) write() {
 			return
 		}
 	}
+}
+
+// filled tells whether there is no use in waiting for more.
+func (l *Log) filled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closing || l.next.full()
 }
 
 // linger waits for others to share the flush.

@@ -1,8 +1,11 @@
 package scan
 
-// A format is how secrets of one issuer begin, and what follows. That these
-// are their formats is what the issuers document, or what everybody can see of a
-// revoked one; the source is at each.
+// A format is how secrets of one issuer begin, and what follows. Formats are
+// facts that issuers document, in the place that is named at each, and were
+// compared with those that gitleaks looks for (config/gitleaks.toml of 2025).
+// Not there, and so not compared, are ya29., GOCSPX-, whsec_, cio, r8_, gsk_,
+// xai-, fw_, lin_oauth_, sq0csp-, figd_, FlyV1, sbp_, sb_secret_, tskey-, nfp_,
+// CFPAT-, hvr. and AGE-PLUGIN-.
 type format struct {
 	prefix string
 	of     class // of what follows the prefix
@@ -38,7 +41,7 @@ var formats = [...]format{
 	{"hf_", word, 30, false}, {"r8_", word, 30, false}, {"gsk_", word, 30, false}, {"pplx-", dashed, 30, false},
 	{"xai-", dashed, 30, false}, {"fw_", word, 20, true},
 	// Clouds and services, each by its own reference: DigitalOcean, Shopify, SendGrid, Mailgun, Linear, Notion,
-	// Databricks, Atlassian, Postman, Pulumi, Doppler, Grafana, New Relic, Square, Airtable, Figma, Fly, Supabase,
+	// Databricks, Atlassian, Postman, Pulumi, Doppler, Grafana, New Relic, Square, Figma, Fly, Supabase,
 	// Tailscale, Netlify, Contentful, PlanetScale.
 	{"dop_v1_", word, 32, false}, {"doo_v1_", word, 32, false}, {"dor_v1_", word, 32, false},
 	{"shpat_", word, 30, false}, {"shpss_", word, 30, false}, {"shpca_", word, 30, false}, {"shppa_", word, 30, false},
