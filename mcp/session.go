@@ -40,6 +40,9 @@ type Session interface {
 	Attach(out Stream) (detach func())
 	// Done is closed when the session has ended.
 	Done() <-chan struct{}
+	// OnEnd has f called once when the session has ended, at once if it has,
+	// unless stop is called before. It spares a goroutine that waits for Done.
+	OnEnd(f func()) (stop func())
 	// End ends the session: its calls are cancelled, its id is forgotten.
 	End()
 }

@@ -20,6 +20,7 @@ type Session struct {
 	used      time.Time // guarded by server.mu
 	done      chan struct{}
 	end       sync.Once
+	ends      endings
 
 	mu       sync.Mutex // guards what follows
 	level    string     // what logging/setLevel asked for
@@ -60,6 +61,9 @@ func (s *Session) Revision() mcp.Revision { return s.client.Revision }
 // Done implements mcp.Session.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
+// OnEnd implements mcp.Session.
+func (s *Session) OnEnd(f func()) (stop func()) { return s.ends.add(f) }
+
 // End implements mcp.Session.
 func (s *Session) End() {
 	s.server.forget(s.id)
@@ -71,13 +75,53 @@ func (s *Session) close() {
 	s.end.Do(func() {
 		close(s.done)
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		for _, call := range s.calls {
 			call.End(context.Canceled, errCancelled)
 		}
 		s.watch.stop()
 		s.stream = nil
+		s.mu.Unlock()
+		s.ends.run()
 	})
+}
+
+// endings is what happens when a session has ended.
+type endings struct {
+	mu    sync.Mutex // guards what follows
+	over  bool
+	last  int // the last number given out
+	hooks map[int]func()
+}
+
+func (e *endings) add(f func()) (stop func()) {
+	e.mu.Lock()
+	if e.over {
+		e.mu.Unlock()
+		f()
+		return func() {}
+	}
+	defer e.mu.Unlock()
+	if e.hooks == nil {
+		e.hooks = make(map[int]func())
+	}
+	e.last++
+	mine := e.last
+	e.hooks[mine] = f
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.hooks, mine)
+	}
+}
+
+func (e *endings) run() {
+	e.mu.Lock()
+	hooks := e.hooks
+	e.over, e.hooks = true, nil
+	e.mu.Unlock()
+	for _, f := range hooks {
+		f()
+	}
 }
 
 // busy reports whether closing s would take something away from its client.

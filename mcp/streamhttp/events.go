@@ -3,7 +3,9 @@ package streamhttp
 import (
 	"bytes"
 	"errors"
+	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ type output struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
+	conn    net.Conn // in the place of both when it was taken over
 }
 
 func newOutput(w http.ResponseWriter, timeout time.Duration) output {
@@ -32,6 +35,9 @@ func newOutput(w http.ResponseWriter, timeout time.Duration) output {
 // is cut: the deadline ends the connection. Writers without deadlines, as in
 // tests, have none.
 func (o output) write(text []byte) error {
+	if o.conn != nil {
+		return o.writeChunk(text)
+	}
 	for len(text) > 0 {
 		piece := text[:min(len(text), writePiece)]
 		_ = o.control.SetWriteDeadline(time.Now().Add(o.timeout))
@@ -43,8 +49,29 @@ func (o output) write(text []byte) error {
 	return nil
 }
 
+// writeChunk writes text as one chunk (RFC 9112 §7.1), piece by piece as write.
+func (o output) writeChunk(text []byte) error {
+	if len(text) == 0 {
+		return nil
+	}
+	framed := append(strconv.AppendInt(make([]byte, 0, len(text)+20), int64(len(text)), 16), "\r\n"...)
+	framed = append(append(framed, text...), "\r\n"...)
+	for len(framed) > 0 {
+		piece := framed[:min(len(framed), writePiece)]
+		_ = o.conn.SetWriteDeadline(time.Now().Add(o.timeout))
+		if _, err := o.conn.Write(piece); err != nil {
+			return err
+		}
+		framed = framed[len(piece):]
+	}
+	return nil
+}
+
 // flush sends what net/http holds back.
 func (o output) flush() error {
+	if o.conn != nil {
+		return nil
+	}
 	_ = o.control.SetWriteDeadline(time.Now().Add(o.timeout))
 	return o.control.Flush()
 }
@@ -122,6 +149,63 @@ func (e *eventWriter) stop(err error) {
 	e.alive.Stop()
 	if e.ended != nil {
 		close(e.ended)
+	}
+	if e.out.conn != nil {
+		e.hangUp(err)
+	}
+}
+
+// lastChunkTimeout bounds the last word to a client that may have gone.
+const lastChunkTimeout = time.Second
+
+// hangUp closes a connection that was taken over; a stream that nothing broke
+// gets its last chunk.
+func (e *eventWriter) hangUp(why error) {
+	if errors.Is(why, errGone) {
+		_ = e.out.conn.SetWriteDeadline(time.Now().Add(lastChunkTimeout))
+		_, _ = e.out.conn.Write([]byte("0\r\n\r\n"))
+	}
+	_ = e.out.conn.Close()
+}
+
+// takeOver makes the connection of a stream that has begun our own, so that
+// net/http lets go of its goroutines and buffers for it. It reports false when
+// the server does not give connections away, and nothing has changed then.
+func (e *eventWriter) takeOver() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		return false
+	}
+	conn, buffered, err := e.out.control.Hijack()
+	if err != nil {
+		return false
+	}
+	if err := buffered.Flush(); err != nil {
+		_ = conn.Close()
+		e.stop(err)
+	}
+	e.out = output{conn: conn, timeout: e.out.timeout}
+	return true
+}
+
+// maxIgnored is how much a client may send behind a request whose answer lasts
+// as long as the connection: what it sends means nothing.
+const maxIgnored = 64 << 10
+
+// await waits until the client has closed a connection that was taken over, or
+// end has.
+func (e *eventWriter) await() {
+	e.mu.Lock()
+	conn := e.out.conn
+	e.mu.Unlock()
+	ignored := make([]byte, 64)
+	for sum := 0; sum < maxIgnored; {
+		n, err := conn.Read(ignored)
+		if err != nil {
+			return
+		}
+		sum += n
 	}
 }
 

@@ -2,6 +2,7 @@ package streamhttp
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type held struct {
 	server  *Server
 	session mcp.Session
 	gone    chan struct{} // closed when it is let go
+	once    sync.Once     // lets it go
 
 	// A stream's lock is taken before this one.
 	mu         sync.Mutex // guards what follows
@@ -25,7 +27,9 @@ type held struct {
 	streamNo   uint64             // the last number given out
 	getters    int                // GET requests under way
 	standalone *stream
-	detach     func() // from the session; nil when none is attached
+	readers    []*eventWriter // streams of GET requests whose handlers have returned
+	detach     func()         // from the session; nil when none is attached
+	forgetEnd  func()         // takes back the wish to know when the session ends
 	events     []storedEvent
 	bytes      int // of all events
 }
@@ -43,27 +47,36 @@ type storedEvent struct {
 func (s *Server) hold(session mcp.Session) *held {
 	id := session.ID()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h := s.held[id]; h != nil && h.session == session {
+	h := s.held[id]
+	if h != nil && h.session == session {
+		s.mu.Unlock()
 		return h
 	}
-	h := &held{server: s, session: session, gone: make(chan struct{})}
-	if s.closed {
-		close(h.gone)
+	h = &held{server: s, session: session, gone: make(chan struct{})}
+	closed := s.closed
+	if !closed {
+		s.held[id] = h
+	}
+	s.mu.Unlock()
+	if closed {
+		h.letGo()
 		return h
 	}
-	s.held[id] = h
-	s.work.Go(func() {
-		select {
-		case <-session.Done():
-		case <-s.closing.Done():
-		}
-		s.letGo(id, h)
-	})
+	stop := session.OnEnd(h.letGo)
+	h.mu.Lock()
+	h.forgetEnd = stop
+	h.mu.Unlock()
+	if h.isGone() {
+		stop()
+	}
 	return h
 }
 
-func (s *Server) letGo(id string, h *held) {
+// letGo forgets all that is kept, and ends the streams.
+func (h *held) letGo() { h.once.Do(h.leaveAll) }
+
+func (h *held) leaveAll() {
+	s, id := h.server, h.session.ID()
 	s.mu.Lock()
 	if s.held[id] == h {
 		delete(s.held, id)
@@ -71,16 +84,49 @@ func (s *Server) letGo(id string, h *held) {
 	s.mu.Unlock()
 	close(h.gone)
 	h.mu.Lock()
-	detach := h.detach
-	h.detach, h.standalone, h.events, h.bytes = nil, nil, nil, 0
+	detach, forget, readers := h.detach, h.forgetEnd, h.readers
+	h.detach, h.standalone, h.events, h.bytes, h.readers, h.forgetEnd = nil, nil, nil, 0, nil, nil
 	for _, st := range h.streams {
 		st.stopExpiry()
 	}
 	h.streams = nil
 	h.mu.Unlock()
+	for _, conn := range readers {
+		conn.end()
+	}
+	if forget != nil {
+		forget()
+	}
 	if detach != nil {
 		detach()
 	}
+}
+
+// letAllGo ends what is kept of all sessions.
+func (s *Server) letAllGo() {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.held))
+	s.mu.Unlock()
+	for _, h := range all {
+		h.letGo()
+	}
+}
+
+// keepReader has a stream ended with the session; false when that is over.
+func (h *held) keepReader(conn *eventWriter) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.isGone() {
+		return false
+	}
+	h.readers = append(h.readers, conn)
+	return true
+}
+
+func (h *held) dropReader(conn *eventWriter) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readers = slices.DeleteFunc(h.readers, func(c *eventWriter) bool { return c == conn })
 }
 
 // begin registers a request. An id that is under way is refused: its answers

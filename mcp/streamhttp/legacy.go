@@ -161,7 +161,6 @@ func (x *exchange) session() {
 		x.refuse(busyStatus(err), "", err)
 		return
 	}
-	defer h.leave()
 	last := x.r.Header.Get(headerLastEvent)
 	kind, no, seq := parseEventID(last)
 	switch {
@@ -213,6 +212,7 @@ func (x *exchange) rejoin(h *held, st *stream, seq uint64) {
 func (x *exchange) resume(h *held, no, seq uint64) {
 	st := h.stream(no)
 	if st == nil {
+		h.leave()
 		x.refuse(http.StatusBadRequest, "", mcp.Errorf(jsonrpc.CodeInvalidRequest,
 			"no stream of this session has that Last-Event-ID, or what followed it is no longer kept"))
 		return
@@ -220,30 +220,56 @@ func (x *exchange) resume(h *held, no, seq uint64) {
 	x.rejoin(h, st, seq)
 }
 
+// connect begins the event stream that answers a GET request. Over HTTP/1.1 it
+// is the last on its connection, which is then ours (see takeOver).
 func (x *exchange) connect() *eventWriter {
+	if x.r.ProtoMajor == 1 {
+		x.out.w.Header()["Connection"] = x.s.fixed.closing
+	}
 	conn := openEvents(x.out, x.s)
 	conn.ended = make(chan struct{})
 	_ = conn.write(nil) // sends the headers
 	return conn
 }
 
-// hold keeps the connection of a stream open until one of both ends.
+// hold keeps the connection of a stream open until one of both ends. Where it
+// can, it leaves that to a goroutine that has nothing but the connection, and
+// returns at once: a stream that is held for hours costs a third then.
 func (x *exchange) hold(h *held, st *stream, conn *eventWriter) {
-	var poll <-chan time.Time
+	var poll *time.Timer
 	if st.polls() {
-		timer := time.NewTimer(x.s.o.PollAfter)
-		defer timer.Stop()
-		poll = timer.C
+		poll = time.AfterFunc(x.s.o.PollAfter, func() { st.release() })
 	}
+	over := func() {
+		if poll != nil {
+			poll.Stop()
+		}
+		conn.end()
+		st.left(conn)
+		h.leave()
+	}
+	if x.r.ProtoAtLeast(1, 1) && conn.takeOver() {
+		x.s.tend(h, conn, over)
+		return
+	}
+	defer over()
 	select {
 	case <-x.r.Context().Done():
 	case <-conn.ended:
 	case <-h.gone:
-	case <-poll:
-		st.release()
 	}
-	conn.end()
-	st.left(conn)
+}
+
+// tend waits for the end of a connection that was taken over.
+func (s *Server) tend(h *held, conn *eventWriter, over func()) {
+	s.start(func() {
+		defer over()
+		if !h.keepReader(conn) {
+			return
+		}
+		defer h.dropReader(conn)
+		conn.await()
+	})
 }
 
 // The two kinds of streams, as event ids begin.

@@ -297,6 +297,7 @@ type session struct {
 
 	mu     sync.Mutex
 	stream mcp.Stream
+	ends   func() // guarded by all.mu
 }
 
 func newSessions() *sessions { return &sessions{live: make(map[string]*session)} }
@@ -334,6 +335,23 @@ func (s *session) ID() string             { return s.id }
 func (s *session) Revision() mcp.Revision { return s.revision }
 func (s *session) Done() <-chan struct{}  { return s.done }
 
+func (s *session) OnEnd(f func()) (stop func()) {
+	s.all.mu.Lock()
+	_, live := s.all.live[s.id]
+	if live {
+		s.ends = f
+	}
+	s.all.mu.Unlock()
+	if !live {
+		f()
+	}
+	return func() {
+		s.all.mu.Lock()
+		defer s.all.mu.Unlock()
+		s.ends = nil
+	}
+}
+
 func (s *session) Handle(ctx context.Context, msg jsonrpc.Message, out mcp.Stream) jsonrpc.Message {
 	if s.all.handle != nil {
 		return s.all.handle(ctx, s, msg, out)
@@ -360,10 +378,15 @@ func (s *session) Attach(out mcp.Stream) func() {
 
 func (s *session) End() {
 	s.all.mu.Lock()
-	defer s.all.mu.Unlock()
-	if _, ok := s.all.live[s.id]; ok {
+	_, live := s.all.live[s.id]
+	ends := s.ends
+	if live {
 		delete(s.all.live, s.id)
 		close(s.done)
+	}
+	s.all.mu.Unlock()
+	if live && ends != nil {
+		ends()
 	}
 }
 

@@ -35,7 +35,7 @@ type Server struct {
 }
 
 // fixedHeaders are values that many answers have, made once.
-type fixedHeaders struct{ json, events, noCache, no []string }
+type fixedHeaders struct{ json, events, noCache, no, closing []string }
 
 var _ http.Handler = (*Server)(nil)
 
@@ -50,7 +50,7 @@ func NewServer(h mcp.Handler, sessions mcp.Sessions, o ServerOptions) *Server {
 		held: make(map[string]*held), noParams: make(map[string]string),
 		fixed: fixedHeaders{
 			json: []string{mediaJSON}, events: []string{mediaEvents},
-			noCache: []string{"no-cache, no-transform"}, no: []string{"no"},
+			noCache: []string{"no-cache, no-transform"}, no: []string{"no"}, closing: []string{"close"},
 		},
 	}
 }
@@ -63,6 +63,7 @@ func (s *Server) Close() {
 	s.closed = true
 	s.mu.Unlock()
 	s.close()
+	s.letAllGo()
 	s.work.Wait()
 }
 
