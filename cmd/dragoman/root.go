@@ -53,7 +53,7 @@ func newRoot() *cobra.Command {
 	root.SetCompletionCommandGroupID(groupMore)
 	root.AddCommand(newServe(), newStdio(), newReload(), newCall(), newList(), newServer(),
 		newImport(), newCheck(), newDoctor(), newConfig(), newUser(), newToken(), newVersion())
-	root.AddCommand(newAudit())
+	root.AddCommand(newAudit(), newSecrets())
 	root.AddCommand(newPolicy(), newTools())
 	root.AddCommand(topics()...)
 	return root
