@@ -85,6 +85,21 @@ func TestEachRedirectIsJudgedFromTheStart(t *testing.T) {
 	_ = res.Body.Close()
 }
 
+func TestAClientJudgesSchemeAndPortOfEachURL(t *testing.T) {
+	s, conns := server(t, func(http.ResponseWriter, *http.Request) {})
+	for _, policy := range []egress.Policy{{Schemes: []string{"https"}, Private: true}, {Ports: []uint16{443}, Private: true},
+		{Only: []string{"other.example"}, Private: true}, {Deny: []string{"a.example"}, Private: true}} {
+		n := newNetwork(t, egress.Options{Guard: newGuard(t, policy, names{"a.example": {"127.0.0.1"}})})
+		res, err := n.Client(egress.ClientOptions{}).Get("http://a.example" + port(s))
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		if !errors.Is(err, egress.ErrRefused) || conns.Load() != 0 {
+			t.Errorf("%+v: got %v and %d connections, want ErrRefused and none", policy, err, conns.Load())
+		}
+	}
+}
+
 func TestCredentialsStayWithTheirOrigin(t *testing.T) {
 	var got []http.Header
 	var chain []string
