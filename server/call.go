@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -24,21 +23,25 @@ type Call struct {
 	// nobody was asked. What is kept between calls must be kept by it, unless it
 	// is the same for everybody.
 	Principal string
-	// Request is the call as the SDK has it.
+	// Request is the call in the form of the SDK. Its Session is nil: a call that
+	// belongs to no session has none.
 	Request *sdk.CallToolRequest
 	// Result is sent beside the structured content. A tool that answers with
 	// images, links, embedded resources or a question to the user puts them here.
 	Result *sdk.CallToolResult
 
-	server *Server
-	tool   string
-	source string // of untrusted content; empty when there is none
+	outcome  *outcome
+	server   *Server
+	tool     string
+	source   string                                // of untrusted content; empty when there is none
+	elicits  bool                                  // the client can show its user a question
+	progress func(*sdk.ProgressNotificationParams) // nil when the caller wants none
 }
 
 func (s *Server) newCall(ctx context.Context, tool string, r *sdk.CallToolRequest, limits Limits) *Call {
 	c := &Call{
 		Log: s.log.With("tool", tool), Budget: limits.Budget(), Principal: mcp.PrincipalOf(ctx).ID,
-		Request: r, Result: &sdk.CallToolResult{}, server: s, tool: tool,
+		Request: r, Result: &sdk.CallToolResult{}, outcome: outcomeOf(ctx), server: s, tool: tool,
 	}
 	if id := mcp.RequestIDOf(ctx); id != "" {
 		c.Log = c.Log.With("request", id)
@@ -55,15 +58,8 @@ func (c *Call) Text(text string) {
 // Progress tells the caller how far the call is, if it wants to know. total is 0
 // when it is not known.
 func (c *Call) Progress(ctx context.Context, done, total float64, message string) {
-	token := c.Request.Params.GetProgressToken()
-	if token == nil {
-		return
-	}
-	err := c.Request.Session.NotifyProgress(ctx, &sdk.ProgressNotificationParams{
-		ProgressToken: token, Progress: done, Total: total, Message: message,
-	})
-	if err != nil {
-		c.Log.Debug("progress was not told", "err", err)
+	if c.progress != nil && ctx.Err() == nil {
+		c.progress(&sdk.ProgressNotificationParams{Progress: done, Total: total, Message: message})
 	}
 }
 
@@ -87,24 +83,16 @@ func (c *Call) Resume(cursor string, state any) error {
 	return c.server.sealer.open(cursor, state, c.tool, c.Principal)
 }
 
-// finish makes the result of a call that went well.
-func finish[Out any](c *Call, out Out) (*sdk.CallToolResult, Out, error) {
-	if c.source == "" || c.Result.InputRequests != nil {
-		return c.Result, out, nil
-	}
-	if len(c.Result.Content) == 0 {
-		text, err := json.Marshal(out)
-		if err != nil {
-			return nil, out, fmt.Errorf("marshal the answer: %w", err)
-		}
-		c.Text(string(text))
+// mark marks untrusted content, if there is some.
+func (c *Call) mark() {
+	if c.source == "" {
+		return
 	}
 	if c.Result.Meta == nil {
 		c.Result.Meta = sdk.Meta{}
 	}
 	c.Result.Meta[metaUntrusted], c.Result.Meta[metaSource] = true, c.source
 	c.Result.Content = between(c.source, c.Result.Content)
-	return c.Result, out, nil
 }
 
 // What programs read of untrusted content.

@@ -40,16 +40,23 @@ func (c *carrier) get(id string) context.Context {
 	return c.calls[id]
 }
 
-// carried is the server's handler with the near end of a carrier.
-type carried struct {
+// entry is the server's handler: calls of tools go to them, and the rest to the
+// SDK's server, with the near end of the carrier.
+type entry struct {
 	next    mcp.Handler
+	server  *Server
 	carrier *carrier
 }
 
-var _ mcp.Handler = (*carried)(nil)
+var _ mcp.Handler = (*entry)(nil)
 
 // Handle implements mcp.Handler.
-func (h *carried) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+func (h *entry) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	if req.Method == "tools/call" {
+		if b, ok := h.server.tools.Load(req.Name); ok {
+			return h.server.direct(ctx, b.(*bound), req)
+		}
+	}
 	id, forget := h.carrier.put(ctx)
 	defer forget()
 	own := *req

@@ -10,8 +10,6 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
-
-	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
 // errAsk ends a call whose result asks the user something.
@@ -50,7 +48,7 @@ func (c *Call) Confirm(question string) error {
 		}
 		return nil
 	}
-	if !c.canAsk() {
+	if !c.elicits {
 		return Errorf("use a client that can (elicitation), or let the operator allow it in the settings",
 			"this needs the consent of the user, whom this client cannot ask")
 	}
@@ -76,15 +74,4 @@ func digestOf(arguments json.RawMessage) string {
 	}
 	digest := sha256.Sum256(text)
 	return hex.EncodeToString(digest[:])
-}
-
-// canAsk reports whether the client can show its user a question.
-func (c *Call) canAsk() bool {
-	capabilities, ok := c.Request.Params.GetMeta()[mcp.MetaCapabilities].(map[string]any)
-	if !ok {
-		return false
-	}
-	kinds, ok := capabilities["elicitation"].(map[string]any)
-	_, form := kinds["form"]
-	return ok && (form || len(kinds) == 0)
 }

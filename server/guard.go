@@ -33,7 +33,7 @@ func outcomeOf(ctx context.Context) *outcome {
 func (s *Server) guard(next sdk.MethodHandler) sdk.MethodHandler {
 	return func(ctx context.Context, method string, req sdk.Request) (sdk.Result, error) {
 		ctx = s.carrier.restore(ctx, req)
-		name, counted := s.metrics.label(method, req)
+		name, counted := s.label(method, req)
 		if !counted {
 			return next(ctx, method, req)
 		}
@@ -62,7 +62,7 @@ func (s *Server) contain(ctx context.Context, next sdk.MethodHandler, method str
 	log := s.log.With("method", method)
 	defer func() {
 		if v := recover(); v != nil {
-			log.Error("call panicked", "err", v, "stack", string(debug.Stack()))
+			log.Error("call panicked", "err", v, "stack", stack())
 			res, err = nil, fmt.Errorf("panic: %v", v)
 		}
 		if err != nil {
@@ -82,8 +82,7 @@ func wireError(err error) error {
 	return err
 }
 
-// truncated notes that the answer was cut.
-func (c *Call) truncated(ctx context.Context) { outcomeOf(ctx).truncated = true }
+func stack() string { return string(debug.Stack()) }
 
 // since is how long ago start was, in seconds.
 func since(start time.Time) float64 { return time.Since(start).Seconds() }

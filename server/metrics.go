@@ -1,7 +1,6 @@
 package server
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,8 +15,6 @@ type metrics struct {
 	truncated *prometheus.CounterVec
 	active    prometheus.Gauge
 	totals    *totals
-
-	known *sync.Map // names of tools that have a series of their own
 }
 
 // totals are the same for the health report.
@@ -41,18 +38,16 @@ func newMetrics(r prometheus.Registerer) metrics {
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dragoman_tool_calls_active", Help: "Calls under way.",
 		}),
-		totals: &totals{}, known: &sync.Map{},
+		totals: &totals{},
 	}
 	r.MustRegister(m.calls, m.seconds, m.truncated, m.active)
 	return m
 }
 
-// know gives a tool a series of its own.
-func (m metrics) know(tool string) { m.known.Store(tool, true) }
-
-// label returns what a request is counted as; false for what is not counted.
-// Names that no tool has are counted together, since callers choose them.
-func (m metrics) label(method string, req sdk.Request) (string, bool) {
+// label returns what a request that goes through the SDK is counted as; false for
+// what is not counted, or not here. Names that no tool has are counted together,
+// since callers choose them.
+func (s *Server) label(method string, req sdk.Request) (string, bool) {
 	switch method {
 	case "resources/read", "prompts/get", "completion/complete":
 		return method, true
@@ -61,8 +56,8 @@ func (m metrics) label(method string, req sdk.Request) (string, bool) {
 		return "", false
 	}
 	if r, ok := req.(*sdk.CallToolRequest); ok && r.Params != nil {
-		if _, ok := m.known.Load(r.Params.Name); ok {
-			return r.Params.Name, true
+		if _, ok := s.tools.Load(r.Params.Name); ok {
+			return "", false
 		}
 	}
 	return "other", true

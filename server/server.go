@@ -51,6 +51,7 @@ type Server struct {
 	sealer   *sealer
 	carrier  carrier
 	checks   checks
+	tools    sync.Map // of *bound, by name
 
 	ctx    context.Context // of what the server does by itself; ends with Close
 	cancel context.CancelFunc
@@ -148,7 +149,7 @@ func (s *Server) Handler() (mcp.Handler, error) {
 		}
 		s.handler = h
 	}
-	return &carried{next: s.handler, carrier: &s.carrier}, nil
+	return &entry{next: s.handler, server: s, carrier: &s.carrier}, nil
 }
 
 // Go runs f until it returns; its context ends when the server is closed, and

@@ -112,9 +112,9 @@ func TestWhatFailsTellsTheNextStepAndLeaksNothing(t *testing.T) {
 		log.Reset()
 	}
 	t.Run("a panic ends one call and is told as an id", func(t *testing.T) {
-		_, err := c.Call(t.Context(), "do", input{Kind: "panic"})
-		if err == nil || strings.Contains(err.Error(), "hunter2") || !matches("internal error, id ", err.Error()) {
-			t.Errorf("got %v", err)
+		r, err := c.Call(t.Context(), "do", input{Kind: "panic"})
+		if err != nil || !r.IsError || strings.Contains(r.Text(), "hunter2") || !matches("^internal error, id ", r.Text()) {
+			t.Errorf("got %q, %v", r.Text(), err)
 		}
 		c.Must(t, "do", input{}, nil)
 	})

@@ -2,11 +2,16 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/google/jsonschema-go/jsonschema"
+	sdkrpc "github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
 // Answer answers a question about a tool. The zero value is no answer, so that
@@ -43,10 +48,10 @@ func (h Hints) fault() string {
 	return ""
 }
 
-func (h Hints) annotations(title string) *sdk.ToolAnnotations {
+func (h Hints) annotations() *sdk.ToolAnnotations {
 	destructive, open := h.Destructive == Yes, h.OpenWorld == Yes
 	return &sdk.ToolAnnotations{
-		Title: title, ReadOnlyHint: h.ReadOnly == Yes, IdempotentHint: h.Idempotent == Yes,
+		ReadOnlyHint: h.ReadOnly == Yes, IdempotentHint: h.Idempotent == Yes,
 		DestructiveHint: &destructive, OpenWorldHint: &open,
 	}
 }
@@ -90,28 +95,58 @@ func AddTool[In, Out any](s *Server, t Tool, call func(ctx context.Context, c *C
 	if output == nil {
 		output = schemaOf[Out](t.Name, true)
 	}
-	limits := t.Limits.over(s.about.Limits)
-	s.metrics.know(t.Name)
-	sdk.AddTool(s.sdk, &sdk.Tool{
+	b, err := bind(t, input, t.Limits.over(s.about.Limits), call)
+	if err != nil {
+		panic(fmt.Sprintf("server: tool %s: %v", t.Name, err))
+	}
+	s.sdk.AddTool(&sdk.Tool{
 		Name: t.Name, Title: t.Title, Description: t.Description,
-		Annotations: t.Hints.annotations(""), InputSchema: input, OutputSchema: output,
-	}, func(ctx context.Context, r *sdk.CallToolRequest, in In) (*sdk.CallToolResult, Out, error) {
-		c := s.newCall(ctx, t.Name, r, limits)
-		ctx, cancel := context.WithTimeoutCause(ctx, limits.Time, errTime)
-		defer cancel()
-		out, err := call(ctx, c, in)
-		var none Out
-		if errors.Is(err, errAsk) {
-			return c.Result, none, nil
-		}
-		if err != nil {
-			return nil, none, s.told(ctx, c.Log, err)
-		}
-		if p, ok := any(out).(interface{ cut() bool }); ok && p.cut() {
-			c.truncated(ctx)
-		}
-		return finish(c, out)
+		Annotations: t.Hints.annotations(), InputSchema: input, OutputSchema: output,
+	}, func(ctx context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+		return s.throughSDK(ctx, b, r)
 	})
+	s.tools.Store(t.Name, b)
+}
+
+// RemoveTools removes tools, those that there are. Clients are told.
+func (s *Server) RemoveTools(names ...string) {
+	for _, name := range names {
+		s.tools.Delete(name)
+	}
+	s.sdk.RemoveTools(names...)
+}
+
+// throughSDK answers a call that reaches the SDK's server by itself, such as in
+// a program that connects to it: the call is direct from there on.
+func (s *Server) throughSDK(ctx context.Context, b *bound, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+	text, err := json.Marshal(r.Params)
+	if err != nil {
+		return nil, err
+	}
+	params, ok := jsonrpc.Split(text)
+	if !ok {
+		return nil, &sdkrpc.Error{Code: sdkrpc.CodeInvalidParams, Message: "params are no object"}
+	}
+	req := mcp.ReadRequest("tools/call", params, &mcp.Client{Revision: mcp.Revision20260728})
+	req.Notify = func(n mcp.Notification) {
+		var p sdk.ProgressNotificationParams
+		if json.Unmarshal(n.Params.Raw(), &p) == nil {
+			_ = r.Session.NotifyProgress(ctx, &p) // who has gone does not want it
+		}
+	}
+	result, err := s.direct(ctx, b, req)
+	var wire *mcp.Error
+	if errors.As(err, &wire) {
+		return nil, &sdkrpc.Error{Code: int64(wire.Code), Message: wire.Message, Data: wire.Data}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out sdk.CallToolResult
+	if err := json.Unmarshal(result.Raw(), &out); err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	return &out, nil
 }
 
 // schemaOf infers the schema of T.

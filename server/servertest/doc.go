@@ -10,7 +10,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
+
+	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -27,6 +30,9 @@ type Client struct {
 	// nothing. {"elicitation":{}} lets it be asked by Call.Confirm.
 	Capabilities string
 	h            mcp.Handler
+
+	mu      sync.Mutex // guards schemas
+	schemas map[string]*jsonschema.Resolved
 }
 
 // Open makes a server, closes it with the test, and returns a client of it. A
@@ -75,7 +81,8 @@ func (r Result) Text() string {
 }
 
 // Call calls a tool as whoever ctx says (mcp.WithPrincipal) and returns its
-// answer. arguments must marshal to an object; nil means none.
+// answer, which must fit the tool's output schema: in production nobody looks.
+// arguments must marshal to an object; nil means none.
 func (c *Client) Call(ctx context.Context, tool string, arguments any) (Result, error) {
 	if arguments == nil {
 		arguments = struct{}{}
@@ -92,7 +99,7 @@ func (c *Client) Call(ctx context.Context, tool string, arguments any) (Result, 
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return Result{}, fmt.Errorf("read the answer %s: %w", raw, err)
 	}
-	return r, nil
+	return r, c.fits(ctx, tool, raw)
 }
 
 // Must is Call for a test that goes no further when the call fails. What the

@@ -52,6 +52,11 @@ func playStep(t *testing.T, c *Client, s step, kept map[string]any) error {
 	case s.fails:
 		return fmt.Errorf("%s %s: got %s, want an error", s.method, sent, raw)
 	}
+	if name, ok := value.(map[string]any)["name"].(string); ok && s.method == "tools/call" && !s.fails {
+		if err := c.fits(t.Context(), name, raw); err != nil {
+			return err
+		}
+	}
 	var got, want any
 	if err := errors.Join(json.Unmarshal(raw, &got), json.Unmarshal([]byte(s.want), &want)); err != nil {
 		return err

@@ -39,7 +39,7 @@ func TestTools(t *testing.T) {
 		want       string // part of the answer
 		fails      bool
 	}{
-		{"now in a zone tells its offset and that it is summer", "now", args{"tz": "Europe/Amsterdam"}, `"time":"2026-07-28T11:30:00+02:00","tz":"Europe/Amsterdam","unix":1785231000,"utc_offset":"+02:00","weekday":"Tuesday"`, false},
+		{"now in a zone tells its offset and that it is summer", "now", args{"tz": "Europe/Amsterdam"}, `"time":"2026-07-28T11:30:00+02:00","tz":"Europe/Amsterdam","utc_offset":"+02:00","weekday":"Tuesday","unix":1785231000,"dst":true`, false},
 		{"the machine's own zone is not told", "now", args{"tz": "Local"}, "there is no time zone", true},
 		{"a time with an offset converts", "convert", args{"time": "2026-01-01T00:00:00Z", "to": "America/New_York"}, "2025-12-31T19:00:00-05:00", false},
 		{"a local time converts from its zone", "convert", args{"time": "2026-01-01 12:00", "from": "Asia/Tokyo", "to": "UTC"}, "2026-01-01T03:00:00Z", false},
