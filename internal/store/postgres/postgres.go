@@ -13,6 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,7 +49,8 @@ type Way interface {
 }
 
 // Open opens the store in the database of a DSN (a URL, or key=value pairs), over
-// connections made by way. Who opened it closes it; then way may be closed. No
+// connections made by way. To other machines they are encrypted, unless sslmode in
+// the DSN says otherwise. Who opened it closes it; then way may be closed. No
 // error has the DSN in it, which may have a password.
 func Open(ctx context.Context, dsn string, way Way) (*store.Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, openLimit)
@@ -82,7 +86,20 @@ func configure(dsn string, way Way) (*pgx.ConnConfig, error) {
 		config.ConnectTimeout = connectLimit
 	}
 	config.RuntimeParams["application_name"] = "dragoman"
+	if !strings.Contains(dsn, "sslmode") {
+		config.Fallbacks = slices.DeleteFunc(config.Fallbacks, inTheOpen)
+	}
 	return config, nil
+}
+
+// inTheOpen finds ways to another machine without TLS. The driver would go them if
+// TLS does not work, and so be talked out of it by whoever is in between.
+func inTheOpen(way *pgconn.FallbackConfig) bool {
+	if way.TLSConfig != nil || way.Host == "localhost" || strings.HasPrefix(way.Host, "/") {
+		return false
+	}
+	address, err := netip.ParseAddr(way.Host)
+	return err != nil || !address.IsLoopback()
 }
 
 // ready refuses a server that acknowledges what it has not written, and brings

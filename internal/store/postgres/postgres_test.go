@@ -147,3 +147,31 @@ func TestTheFeedGoesOn(t *testing.T) {
 		t.Errorf("the feed told of %d faults, ended with %v; want at least one, and that it goes on", faults, ctx.Err())
 	}
 }
+
+func TestOtherMachinesAreReachedEncryptedUnlessTheDSNSaysOtherwise(t *testing.T) {
+	for dsn, open := range map[string]bool{
+		"postgres://ann@db.internal/x":                           false,
+		"host=10.0.0.1 user=ann":                                 false,
+		"postgres://ann@db1.internal,127.0.0.1/x":                true, // the second
+		"postgres://ann@127.0.0.1/x":                             true,
+		"postgres://ann@[::1]/x":                                 true,
+		"host=localhost user=ann":                                true,
+		"postgres://ann@db.internal/x?sslmode=disable":           true,
+		"postgres://ann@db.internal/x?sslmode=prefer":            true,
+		"postgres://ann@db.internal/x?sslmode=require":           false,
+		"postgres://ann@127.0.0.1.example.org/x":                 false,
+		"postgres://ann@localhost.example.org/x?sslmode=require": false,
+	} {
+		config, err := postgres.Configure(dsn, network(t))
+		if err != nil {
+			t.Fatalf("%s: %v", dsn, err)
+		}
+		plain := config.TLSConfig == nil
+		for _, way := range config.Fallbacks {
+			plain = plain || way.TLSConfig == nil
+		}
+		if plain != open {
+			t.Errorf("%s: may go without encryption: %v, want %v", dsn, plain, open)
+		}
+	}
+}
