@@ -258,15 +258,25 @@ func (b *Book) write(ctx context.Context, p *page, fresh []store.Pin) error {
 		}
 		b.o.Log.WarnContext(ctx, "definition is held back until it is approved", "server", one.Server,
 			"kind", one.Kind, "name", one.Name, "state", one.State, "hash", one.Hash)
-		for hash, older := range p.pins[name{one.Kind, one.Name}] {
-			if hash != one.Hash && (older.State == pending || older.State == quarantined) {
-				if err := b.o.Store.Remove(ctx, older); err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
-					return err
-				}
-			}
+		if err := b.drop(ctx, p.pins[name{one.Kind, one.Name}]); err != nil {
+			return err
 		}
 	}
 	return b.load(ctx, p)
+}
+
+// drop forgets those of older pins that nobody has decided about.
+func (b *Book) drop(ctx context.Context, older map[string]store.Pin) error {
+	for _, one := range older {
+		if one.State != pending && one.State != quarantined {
+			continue
+		}
+		err := b.o.Store.Remove(ctx, one)
+		if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // status is what is known of a name now: the state of the definition that the
