@@ -174,10 +174,13 @@ func answering(t *testing.T) (tcp, udp string) {
 	return "tcp=" + stream.Addr().String(), "udp=" + packets.LocalAddr().String()
 }
 
-// atLeast skips a test on systems without a level.
+// atLeast skips a test on systems without a level, unless REQUIRE_SANDBOX in the environment says that it is there.
 func atLeast(t *testing.T, sup *supervisor.Supervisor, level sandbox.Level) {
 	t.Helper()
 	if r := sup.Sandboxes(t.Context()); r.Level < level {
+		if required, _ := strconv.Atoi(os.Getenv("REQUIRE_SANDBOX")); sandbox.Level(required) >= level {
+			t.Fatalf("level %s is missing here: %s", level, r.Missing)
+		}
 		t.Skipf("level %s is missing here: %s", level, r.Missing)
 	}
 }
@@ -360,6 +363,22 @@ func TestNothingOutlivesAKilledGatewayAtAnyLevel(t *testing.T) {
 			_ = cmd.Wait()
 			noneLeft(t, token, 5*time.Second)
 		})
+	}
+}
+
+func TestAChildHasThreeDescriptorsAndItsOwnEnvironmentAtAnyLevel(t *testing.T) {
+	sup := newSupervisor(t, supervisor.Options{Environ: []string{"PATH=" + os.Getenv("PATH"), "SECRET=x"}})
+	for level := sandbox.Clean; level <= sup.Sandboxes(t.Context()).Level; level++ {
+		child := add(t, sup, supervisor.Spec{Name: "level" + level.String(), Sandbox: sandbox.Rules{Level: level}, Env: map[string]string{"OWN": "y"},
+			Command: []string{"sh", "-c", `ls /proc/$$/fd; echo "$OWN$SECRET" "$1"; readlink /proc/$$/exe; echo end; exec cat`, "sh", "with\ta tab"}})
+		var got []string
+		for lines := bufio.NewScanner(acquire(t, child).Stdout()); lines.Scan() && lines.Text() != "end"; {
+			got = append(got, lines.Text())
+		}
+		text := strings.Join(got, " ")
+		if !strings.HasPrefix(text, "0 1 2 y with\ta tab /") || strings.Contains(text, "sandbox") {
+			t.Errorf("level %s: got %q, want descriptors 0 1 2, OWN, the argument and the shell", level, text)
+		}
 	}
 }
 
