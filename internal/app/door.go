@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/telemetry"
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -162,6 +163,7 @@ func (d *doors) socket(found *door, w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
+	defer context.AfterFunc(auth.Lifetime(r.Context()), cancel)() // what is left of the caller's credential
 	if err := found.converse(ctx, conn); err != nil {
 		d.app.log.DebugContext(ctx, "websocket ended", "err", err)
 	}

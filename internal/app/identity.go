@@ -46,10 +46,11 @@ type opening struct {
 	entrance entrance
 }
 
-// newEntrance makes the door that cfg describes, for a gateway at an address.
+// newEntrance makes the door that cfg describes.
 // Nothing is kept if it fails.
-func (a *App) newEntrance(cfg *config.Config, base string) (*entrance, error) {
-	o := &opening{app: a, cfg: cfg, base: base, options: auth.Options{Log: a.log}}
+func (s *Server) newEntrance(cfg *config.Config) (*entrance, error) {
+	o := &opening{app: s.app, cfg: cfg, base: address(cfg, s.listener.Addr())}
+	o.options = auth.Options{Log: s.app.log, Current: func() *auth.Guard { return s.entrance.Load().guard }}
 	for _, part := range []func() error{o.certificates, o.issuers, o.local} {
 		if err := part(); err != nil {
 			return nil, err
@@ -201,8 +202,7 @@ func (o *opening) issuers() error {
 // Refresh takes up who may come in from the configuration in use. When it fails,
 // nobody else comes in than before.
 func (s *Server) Refresh() error {
-	cfg := s.app.Config()
-	made, err := s.app.newEntrance(cfg, address(cfg, s.listener.Addr()))
+	made, err := s.newEntrance(s.app.Config())
 	if err != nil {
 		return fmt.Errorf("take up who may come in: %w", err)
 	}

@@ -37,6 +37,19 @@ func people(t *testing.T) (string, *store.Store) {
 	return path, s
 }
 
+// disable disables a user, or lets it come in again.
+func disable(t *testing.T, s *store.Store, name string, disabled bool) {
+	t.Helper()
+	u, err := s.Users.Get(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Disabled = disabled
+	if err := s.Users.Put(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func form(t *testing.T, address string, values url.Values) (int, map[string]any) {
 	t.Helper()
 	status, text := fetch(t, "POST", address, values.Encode(), "Content-Type", "application/x-www-form-urlencoded")

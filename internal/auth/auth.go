@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -32,6 +33,9 @@ type Options struct {
 	// Servers are the authorization servers that callers without credentials are
 	// sent to, by their issuer; Scopes what they should ask for there.
 	Servers, Scopes []string
+	// Current gives the Guard that is in use, which may be another after a reload,
+	// for looking again at credentials of streams. Nil means this one.
+	Current func() *Guard
 	// Log takes why callers were refused; nil discards it.
 	Log *slog.Logger
 }
@@ -118,9 +122,40 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 			g.turnAway(w, r, err)
 			return
 		}
+		ctx, release := g.hold(r, identity)
+		defer release()
 		bare(r)
-		next.ServeHTTP(w, r.WithContext(mcp.WithPrincipal(r.Context(), identity.Principal)))
+		next.ServeHTTP(w, r.WithContext(mcp.WithPrincipal(ctx, identity.Principal)))
 	}))
+}
+
+// hold makes a request end when its credential does. What the configuration
+// names, tokens that do not change, needs no watch.
+func (g *Guard) hold(r *http.Request, id Identity) (context.Context, func()) {
+	if id.Principal.Method == fixedMethod {
+		return r.Context(), func() {}
+	}
+	current := func() *Guard {
+		if g.o.Current == nil {
+			return g
+		}
+		return g.o.Current()
+	}
+	given, ok := bearerOf(r.Header.Get("Authorization"))
+	if !ok {
+		state := r.TLS
+		return hold(r, id, func(context.Context) (Identity, error) { return current().certified(state) })
+	}
+	return hold(r, id, func(ctx context.Context) (Identity, error) { return current().bearer(ctx, given) })
+}
+
+// fixedMethod is the method of callers with a static token.
+const fixedMethod = "token"
+
+// bearerOf takes the token out of a header.
+func bearerOf(header string) (string, bool) {
+	scheme, given, ok := strings.Cut(header, " ")
+	return strings.TrimSpace(given), ok && strings.EqualFold(scheme, "bearer")
 }
 
 // bare takes credentials off a request.
@@ -148,16 +183,16 @@ var errNone = errors.New("no credential was sent")
 func (g *Guard) identify(r *http.Request) (Identity, error) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {
-		return g.certified(r)
+		return g.certified(r.TLS)
 	}
 	if len(headers) > 1 {
 		return Identity{}, Invalid("request has %d Authorization headers", len(headers))
 	}
-	scheme, given, ok := strings.Cut(headers[0], " ")
-	if !ok || !strings.EqualFold(scheme, "bearer") {
+	given, ok := bearerOf(headers[0])
+	if !ok {
 		return Identity{}, Invalid("authorization is not by bearer token")
 	}
-	identity, err := g.bearer(r.Context(), strings.TrimSpace(given))
+	identity, err := g.bearer(r.Context(), given)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -169,7 +204,7 @@ func (g *Guard) identify(r *http.Request) (Identity, error) {
 
 func (g *Guard) bearer(ctx context.Context, given string) (Identity, error) {
 	if t := g.fixed(given); t != nil {
-		return Identity{Principal: mcp.Principal{ID: t.name, Roles: t.roles, Method: "token"}}, nil
+		return Identity{Principal: mcp.Principal{ID: t.name, Roles: t.roles, Method: fixedMethod}}, nil
 	}
 	for _, source := range g.o.Sources {
 		identity, err := source.Identify(ctx, given)
@@ -180,11 +215,11 @@ func (g *Guard) bearer(ctx context.Context, given string) (Identity, error) {
 	return Identity{}, Invalid("nobody knows the token")
 }
 
-func (g *Guard) certified(r *http.Request) (Identity, error) {
-	if g.o.Certificates == nil || r.TLS == nil {
+func (g *Guard) certified(state *tls.ConnectionState) (Identity, error) {
+	if g.o.Certificates == nil || state == nil {
 		return Identity{}, errNone
 	}
-	identity, err := g.o.Certificates.IdentifyTLS(r.TLS)
+	identity, err := g.o.Certificates.IdentifyTLS(state)
 	if errors.Is(err, ErrForeign) {
 		return Identity{}, errNone
 	}

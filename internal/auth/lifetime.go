@@ -1,0 +1,109 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// recheckEvery is how often the credential of a request that is still being
+	// answered is looked at again: with the time that a revocation takes to reach
+	// a replica, streams end within 5 s or little more.
+	recheckEvery = 2 * time.Second
+	// recheckTimeout bounds one look.
+	recheckTimeout = 2 * time.Second
+	// maxDoubt is how many looks in a row may end without an answer, because a
+	// store or issuer is away, before what depends on it is ended.
+	maxDoubt = 15
+)
+
+// errEnded is the cause of contexts of requests whose credential has ended.
+var errEnded = errors.New("the credential was revoked or has expired")
+
+type lifetimeKey struct{}
+
+// Lifetime returns a context that ends when the credential of a request does, for
+// what outlives the request's own context. ctx is the request's, or made of it.
+func Lifetime(ctx context.Context) context.Context {
+	if held, ok := ctx.Value(lifetimeKey{}).(context.Context); ok {
+		return held
+	}
+	return context.Background()
+}
+
+// lifetime ends a request when its credential does: a revoked one at once, also
+// in the middle of a call; an expired one if the request is a stream, which would
+// go on for ever, and not if it is a call that was rightly begun.
+type lifetime struct {
+	again  func(context.Context) (Identity, error)
+	first  Identity
+	stream bool
+	ctx    context.Context
+	end    context.CancelCauseFunc
+
+	mu    sync.Mutex // guards what follows
+	timer *time.Timer
+	doubt int
+	over  bool
+}
+
+// hold returns the context for a request of an identity, and what ends the
+// watch. again looks at the credential anew.
+func hold(r *http.Request, id Identity, again func(context.Context) (Identity, error)) (context.Context, func()) {
+	ctx, end := context.WithCancelCause(r.Context())
+	l := &lifetime{again: again, first: id, stream: isStream(r), ctx: ctx, end: end}
+	l.mu.Lock()
+	l.timer = time.AfterFunc(recheckEvery, l.check)
+	l.mu.Unlock()
+	return context.WithValue(ctx, lifetimeKey{}, ctx), l.close
+}
+
+// isStream says whether a request stays open by its nature.
+func isStream(r *http.Request) bool {
+	return r.Method == http.MethodGet || strings.EqualFold(r.Header.Get("Mcp-Method"), "subscriptions/listen")
+}
+
+func (l *lifetime) close() {
+	l.mu.Lock()
+	l.over = true
+	l.timer.Stop()
+	l.mu.Unlock()
+	l.end(nil)
+}
+
+func (l *lifetime) check() {
+	ctx, cancel := context.WithTimeout(l.ctx, recheckTimeout)
+	defer cancel()
+	now := time.Now()
+	expired := !l.first.Expires.IsZero() && !now.Before(l.first.Expires)
+	switch {
+	case expired && l.stream:
+		l.end(errEnded)
+		return
+	case expired:
+		return // it was rightly begun, and can only be ended by what it called
+	}
+	id, err := l.again(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var scope *ScopeError
+	switch {
+	case l.over:
+		return
+	case errors.Is(err, ErrInvalid), errors.Is(err, errNone), errors.As(err, &scope), err == nil && id.Principal.ID != l.first.Principal.ID:
+		l.end(errEnded)
+		return
+	case err != nil:
+		if l.doubt++; l.doubt > maxDoubt {
+			l.end(errEnded)
+			return
+		}
+	default:
+		l.doubt = 0
+	}
+	l.timer.Reset(recheckEvery)
+}
