@@ -174,6 +174,8 @@ func parseScript(text string) ([]step, error) {
 		case line[0] == '#' && s.name == "" && s.method == "":
 			s.name = strings.TrimSpace(line[1:])
 		case line[0] == '#':
+		case line[0] == '>' && s.method != "", line[0] == '<' && s.method == "":
+			err = fmt.Errorf("line %d: a step is one request with one answer, and ends with an empty line", i+1)
 		case line[0] == '>':
 			s.method, rest, _ = strings.Cut(strings.TrimSpace(line[1:]), " ")
 			s.line, s.params, into = i+1, rest, &s.params

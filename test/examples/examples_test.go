@@ -211,3 +211,33 @@ func TestAServerThatIsRebuiltTakesThePlaceOfTheOneThatRuns(t *testing.T) {
 		<-tick.C
 	}
 }
+
+// TestTheServerOfTheManualCompiles builds the first program of docs/custom-servers.md, and lists its tools.
+func TestTheServerOfTheManualCompiles(t *testing.T) {
+	root, err := peers.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, err := os.ReadFile(filepath.Join(root, "docs", "custom-servers.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(manual), "```go\npackage main\n")
+	program, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the manual has no program")
+	}
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("main.go", []byte("package main\n"+program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	source, err := filepath.Abs("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	build(t, root, source)
+	if err := os.WriteFile("dragoman.yaml", []byte("servers:\n  hello: {command: [./words]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, open(t), "hello__greet", `{"name": "you"}`, `"text":"Hello you"`)
+}
