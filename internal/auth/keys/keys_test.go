@@ -213,38 +213,51 @@ func TestAKeyExpiresToTheMoment(t *testing.T) {
 	}
 }
 
-// TestARevocationReachesTheOtherReplica revokes on one replica; the other has the
-// key in memory and takes it for good for an hour, so that only the feed can tell.
+// TestARevocationReachesTheOtherReplica ends a key on one replica; the other has it
+// in memory and takes it for good for an hour, so that only the feed can tell.
 func TestARevocationReachesTheOtherReplica(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	here := keys.New(openStore(t, path), keys.Options{})
-	there := keys.New(openStore(t, path), keys.Options{Fresh: time.Hour})
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1) // what Run returns
-	go func() { ended <- there.Run(ctx) }()
-	secret, key := create(t, here, keys.Wanted{Name: "ci"})
-	got, err := there.Identify(ctx, secret)
-	is(t, "before", err, nil)
-	awaitHolding(t, there, secret)
-	begun := time.Now()
-	if err := here.Revoke(ctx, key.ID); err != nil {
-		t.Fatal(err)
+	for name, end := range map[string]func(ctx context.Context, s *store.Store, k *keys.Keys, id string) error{
+		"by itself": func(ctx context.Context, _ *store.Store, k *keys.Keys, id string) error { return k.Revoke(ctx, id) },
+		"with its owner": func(ctx context.Context, s *store.Store, _ *keys.Keys, _ string) error {
+			return users.New(s.Users, s.Families, users.Options{}).SetDisabled(ctx, "ann", true)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "state.db")
+			s := openStore(t, path)
+			if err := s.Users.Add(t.Context(), store.User{Name: "ann", Role: users.RoleUser}); err != nil {
+				t.Fatal(err)
+			}
+			here := keys.New(s, keys.Options{Fresh: time.Nanosecond})
+			there := keys.New(openStore(t, path), keys.Options{Fresh: time.Hour})
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1) // what Run returns
+			go func() { ended <- there.Run(ctx) }()
+			secret, key := create(t, here, keys.Wanted{Name: "ci", Owner: "ann"})
+			got, err := there.Identify(ctx, secret)
+			is(t, "before", err, nil)
+			awaitHolding(t, there, secret)
+			begun := time.Now()
+			if err := end(ctx, s, here, key.ID); err != nil {
+				t.Fatal(err)
+			}
+			_, err = here.Identify(ctx, secret)
+			is(t, "where it was ended", err, auth.ErrInvalid)
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for there.Holds(got) {
+				if time.Since(begun) > 5*time.Second {
+					t.Fatal("the key holds on the other replica 5 s after it ended")
+				}
+				<-tick.C
+			}
+			_, err = there.Identify(ctx, secret)
+			is(t, "on the other replica", err, auth.ErrInvalid)
+			t.Logf("it took %v", time.Since(begun))
+			stop()
+			is(t, "end of Run", <-ended, context.Canceled)
+		})
 	}
-	_, err = here.Identify(ctx, secret)
-	is(t, "where it was revoked", err, auth.ErrInvalid)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for there.Holds(got) {
-		if time.Since(begun) > 5*time.Second {
-			t.Fatal("the key holds on the other replica 5 s after it was revoked")
-		}
-		<-tick.C
-	}
-	_, err = there.Identify(ctx, secret)
-	is(t, "on the other replica", err, auth.ErrInvalid)
-	t.Logf("it took %v", time.Since(begun))
-	stop()
-	is(t, "end of Run", <-ended, context.Canceled)
 }
 
 // awaitHolding returns when the feed has begun and the key is in memory after that.
@@ -271,11 +284,21 @@ func (deaf) Changes(ctx context.Context) iter.Seq2[store.Change, error] {
 	return func(func(store.Change, error) bool) { <-ctx.Done() }
 }
 
-// counted counts looks into the store.
+// counted counts looks into the store, and can fail to write.
 type counted struct {
 	store.Keys
-	mu    sync.Mutex // guards looks
+	mu    sync.Mutex // guards what follows
 	looks int
+	fails int // how many times Used fails from now on
+}
+
+func (c *counted) Used(ctx context.Context, at map[string]time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fails--; c.fails >= 0 {
+		return errors.New("the disk is full")
+	}
+	return c.Keys.Used(ctx, at)
 }
 
 func (c *counted) Get(ctx context.Context, id string) (store.Key, error) {
@@ -292,7 +315,7 @@ func TestWithoutTheFeedARevocationIsLateByLessThanFiveSeconds(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		looks := &counted{Keys: s.Keys}
+		looks := &counted{Keys: s.Keys, fails: 1} // what cannot be written after the first minute is written later
 		alone := *s
 		alone.Feed, alone.Keys = deaf{}, looks
 		k := keys.New(&alone, keys.Options{})

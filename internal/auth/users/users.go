@@ -57,8 +57,8 @@ var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._@-]{0,63}$`)
 type Options struct {
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
-	// Floor is how long a refusal takes at least, so that its time does not tell
-	// what was wrong; it has to be longer than a login takes. Default 400 ms.
+	// Floor is how long a refusal takes, or a multiple of it, so that its time does
+	// not tell what was wrong; it has to be longer than a login takes. Default 400 ms.
 	Floor time.Duration
 }
 
