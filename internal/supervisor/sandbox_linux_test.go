@@ -382,6 +382,29 @@ func TestAChildHasThreeDescriptorsAndItsOwnEnvironmentAtAnyLevel(t *testing.T) {
 	}
 }
 
+func TestTheEndOfAChildsOutputIsSeenAtAnyLevel(t *testing.T) {
+	sup := newSupervisor(t, supervisor.Options{})
+	for level := sandbox.Clean; level <= sup.Sandboxes(t.Context()).Level; level++ {
+		child := add(t, sup, supervisor.Spec{Name: "level" + level.String(), Command: []string{"sh", "-c", "echo x; exec sleep 60 >&-"},
+			Sandbox: sandbox.Rules{Level: level}, StopTimeout: 100 * time.Millisecond})
+		p := acquire(t, child)
+		ended := make(chan struct{})
+		go func() {
+			_, _ = io.Copy(io.Discard, p.Stdout())
+			close(ended)
+		}()
+		wait(t, "the end of the output at level "+level.String(), ended, 5*time.Second)
+		select {
+		case <-p.Done():
+			t.Errorf("level %s: the child has ended: %v", level, p.Err())
+		default:
+		}
+		if err := child.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAStoppedChildIsAskedFirstAtAnyLevel(t *testing.T) {
 	sup := newSupervisor(t, supervisor.Options{})
 	for level := sandbox.Clean; level <= sup.Sandboxes(t.Context()).Level; level++ {
@@ -397,6 +420,9 @@ func TestAStoppedChildIsAskedFirstAtAnyLevel(t *testing.T) {
 		}
 		if words := strings.Join(p.Stderr(), " "); words != "goodbye" {
 			t.Errorf("level %s: last words are %q after %s, want goodbye", level, words, time.Since(began))
+		}
+		if took := time.Since(began); took < 595*time.Millisecond { // it works on for 100 ms after it was asked
+			t.Errorf("level %s: the child was gone after %s, want it to end by itself", level, took)
 		}
 		crash := add(t, sup, supervisor.Spec{Name: "crash" + level.String(), Command: program("exit", "7", "oh"), Sandbox: sandbox.Rules{Level: level}})
 		p = acquire(t, crash)
