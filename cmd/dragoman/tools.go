@@ -54,7 +54,7 @@ as long as the server gives another definition.`, "rejected",
 }
 
 func (k *kept) book() *pin.Book {
-	return pin.New(pin.Options{Mode: k.cfg.Access.Pinning, Store: k.Pins, Servers: k.cfg.Servers})
+	return pin.New(pin.Options{Mode: k.cfg.Access.Pinning, Store: k.Pins})
 }
 
 // decision is a command that decides about what waits.

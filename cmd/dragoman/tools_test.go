@@ -26,8 +26,8 @@ func seen(t *testing.T, state, tools string) {
 	server := mcp.HandlerFunc(func(context.Context, *mcp.Request) (mcp.Result, error) {
 		return mcp.RawResult([]byte(`{"tools":[` + tools + `]}`)), nil
 	})
-	b := pin.New(pin.Options{Mode: "first_sight", Store: s.Pins, Servers: map[string]config.Server{"time": {Builtin: "time"}}})
-	if _, err := b.Watch("time", server).Handle(t.Context(), &mcp.Request{Method: "tools/list"}); err != nil {
+	b := pin.New(pin.Options{Mode: "first_sight", Store: s.Pins})
+	if _, err := b.Watch(config.Server{Name: "time", Builtin: "time"}, server).Handle(t.Context(), &mcp.Request{Method: "tools/list"}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -38,7 +38,7 @@ func guardedGateway(t *testing.T) (*gateway.Gateway, *policy.Policy) {
 		f.results["tools/list"] = strings.TrimSuffix(f.results["tools/list"], "}") + `,"cacheScope":"public","ttlMs":60000}`
 	}
 	g := open(t, gateway.Options{Audience: p}, []gateway.Server{
-		{Name: "a", Handler: p.Enforce("a", a)}, {Name: "b", Handler: p.Enforce("b", b)},
+		{Name: "a", Handler: p.Enforce(config.Server{Name: "a"}, a)}, {Name: "b", Handler: p.Enforce(config.Server{Name: "b"}, b)},
 	}, gateway.View{Name: "v", Tools: []string{"a__*"}, Rename: map[string]string{"peek": "b__look", "find": "b__hide"}})
 	return g, p
 }

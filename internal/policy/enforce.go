@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -11,7 +12,7 @@ import (
 // Definitions says which definitions of a server are approved.
 type Definitions interface {
 	// Watch returns next with what is not approved left out of its lists, and refused.
-	Watch(server string, next mcp.Handler) mcp.Handler
+	Watch(server config.Server, next mcp.Handler) mcp.Handler
 }
 
 // Limits says how many calls are made.
@@ -29,11 +30,11 @@ type Limits interface {
 // may see is asked with Sees. A call that could not be permitted with any
 // arguments is answered like one of a thing that does not exist; one that
 // could, with mcp.CodeForbidden.
-func (p *Policy) Enforce(server string, next mcp.Handler) mcp.Handler {
+func (p *Policy) Enforce(server config.Server, next mcp.Handler) mcp.Handler {
 	if p.d.Definitions != nil {
 		next = p.d.Definitions.Watch(server, next)
 	}
-	return &enforced{p: p, server: server, next: next}
+	return &enforced{p: p, server: server.Name, next: next}
 }
 
 // enforced is a server behind its policy.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/policy"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -61,7 +62,7 @@ func TestWhatIsRefusedNeverReachesTheServer(t *testing.T) {
 	} {
 		server := &recorder{}
 		ctx := mcp.WithPrincipal(t.Context(), somebody("ann"))
-		_, err := p.Enforce("files", server).Handle(ctx, request(t, c.method, c.params))
+		_, err := p.Enforce(config.Server{Name: "files"}, server).Handle(ctx, request(t, c.method, c.params))
 		var wire *mcp.Error
 		if errors.As(err, &wire); c.code == 0 && (err != nil || len(server.got) != 1) {
 			t.Errorf("%s %s: got %v, %d requests at the server, want it through", c.method, c.params, err, len(server.got))
@@ -77,7 +78,7 @@ func TestSubscriptionsLoseTheResourcesThatAreRefused(t *testing.T) {
 	server := &recorder{}
 	req := request(t, "subscriptions/listen", `{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["file:///a","file:///b","file:///a/c"]}}`)
 	ctx := mcp.WithPrincipal(t.Context(), somebody("ann"))
-	if _, err := open(t, cfg, policy.Deps{}).Enforce("files", server).Handle(ctx, req); err != nil {
+	if _, err := open(t, cfg, policy.Deps{}).Enforce(config.Server{Name: "files"}, server).Handle(ctx, req); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["file:///a","file:///a/c"]}}`

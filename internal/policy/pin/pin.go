@@ -17,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 )
 
@@ -60,8 +59,6 @@ type Options struct {
 	// Mode is config.Access.Pinning: first_sight or strict.
 	Mode  string
 	Store Store
-	// Servers are those of the configuration, by name.
-	Servers map[string]config.Server
 	// Changed is told of servers whose approvals have changed, so that lists made
 	// before are made anew.
 	Changed func(server string)

@@ -11,12 +11,8 @@ import (
 
 // Watch returns next with what is not approved left out of its lists and
 // refused when it is called.
-func (b *Book) Watch(server string, next mcp.Handler) mcp.Handler {
-	return &watched{b: b, server: server, next: next, launch: launchSight(b.o.Servers[server])}
-}
-
-func launchSight(s config.Server) sight {
-	return newSight(kindLaunch, kindLaunch, launchOf(s))
+func (b *Book) Watch(server config.Server, next mcp.Handler) mcp.Handler {
+	return &watched{b: b, server: server.Name, next: next, launch: newSight(kindLaunch, kindLaunch, launchOf(server))}
 }
 
 // newSight makes a sight of a definition; one that cannot be read has no hash, and is never approved.
