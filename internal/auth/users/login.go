@@ -34,7 +34,7 @@ func (u *Users) verify(ctx context.Context, name, password string) (store.User, 
 	}
 	user, err := u.users.Get(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
-		if _, err = u.matches(ctx, u.unknown, password); err == nil {
+		if _, err = u.matches(ctx, u.unknown(), password); err == nil {
 			err = ErrRefused
 		}
 		return store.User{}, err
@@ -60,7 +60,7 @@ func (u *Users) verify(ctx context.Context, name, password string) (store.User, 
 func (u *Users) decide(ctx context.Context, user store.User, password string) (store.User, error) {
 	stored, err := parseHash(user.Password)
 	if user.Password == "" {
-		stored, err = u.unknown, nil
+		stored, err = u.unknown(), nil
 	}
 	if err != nil {
 		return store.User{}, fmt.Errorf("check the password of %s: %w", user.Name, err)

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/store"
@@ -67,7 +68,7 @@ type Users struct {
 	users    store.Users
 	families store.Families
 	o        Options
-	unknown  hash          // of no password: what attempts by nobody are compared with
+	unknown  func() hash   // of no password, made when needed: what attempts by nobody are compared with
 	hashing  chan struct{} // a place for each hash at once
 	queue    chan struct{} // a place for each login that waits for that
 }
@@ -82,7 +83,7 @@ func New(users store.Users, families store.Families, o Options) *Users {
 		o.Floor = 400 * time.Millisecond
 	}
 	return &Users{
-		users: users, families: families, o: o, unknown: newHash(""),
+		users: users, families: families, o: o, unknown: sync.OnceValue(func() hash { return newHash("") }),
 		hashing: make(chan struct{}, runtime.GOMAXPROCS(0)), queue: make(chan struct{}, waiting),
 	}
 }
