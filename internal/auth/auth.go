@@ -108,7 +108,7 @@ func (g *Guard) Public(next http.Handler) http.Handler {
 // (2026-07-28, basic/authorization, "Token Handling").
 func (g *Guard) Private(next http.Handler) http.Handler {
 	return g.Public(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Has("access_token") {
+		if r.URL.RawQuery != "" && r.URL.Query().Has("access_token") {
 			g.challenge(w, r, http.StatusBadRequest, problem{code: "invalid_request", text: "a token must not be in the address, where logs and others see it; send it as Authorization: Bearer TOKEN"})
 			return
 		}

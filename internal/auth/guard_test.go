@@ -231,3 +231,26 @@ func TestPagesAreToldWhatTheyMay(t *testing.T) {
 		})
 	}
 }
+
+// What a call costs at the door, with a token that was checked before.
+func BenchmarkPrivate(b *testing.B) {
+	source := &counter{asked: map[string]int{}, answer: func(string) (auth.Identity, error) {
+		return auth.Identity{Principal: mcp.Principal{ID: "corp:alice", Method: "jwt"}, Audience: []string{"https://gw.example/base/mcp"}}, nil
+	}}
+	for name, token := range map[string]string{"static": "0123456789abcdef", "jwt": strings.Repeat("x", 800)} {
+		b.Run(name, func(b *testing.B) {
+			g := auth.NewGuard(guarded(), auth.Options{Sources: []auth.Source{auth.NewCached(source, auth.CacheOptions{})}})
+			h := g.Private(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			r := httptest.NewRequest("POST", "http://localhost/mcp", nil)
+			w := httptest.NewRecorder()
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Header["Authorization"] = []string{"Bearer " + token}
+				h.ServeHTTP(w, r)
+				if w.Code != 200 {
+					b.Fatal(w.Code)
+				}
+			}
+		})
+	}
+}

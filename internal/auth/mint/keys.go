@@ -139,7 +139,7 @@ func (m *Mint) unseal(ctx context.Context, k *store.SigningKey) (*jwt.Signer, er
 	}
 	private, err := m.o.Sealer.Open(ctx, sealName(k.ID), k.Private)
 	if err != nil {
-		return nil, fmt.Errorf("decrypt signing key %s: %w", k.ID, err)
+		return nil, fmt.Errorf("decrypt signing key %s: %w; put back the session.secret, or the file beside the database, that it was made with", k.ID, err)
 	}
 	signer, err := jwt.NewSigner(private)
 	if err != nil {
