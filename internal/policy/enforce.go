@@ -42,6 +42,7 @@ type enforced struct {
 	p      *Policy
 	server string
 	next   mcp.Handler
+	tasks  owners
 }
 
 // Handle implements mcp.Handler.
@@ -59,15 +60,27 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if !d.Allow {
 		return mcp.Result{}, e.refusal(ctx, req, q)
 	}
+	if action == useTask && !e.tasks.permits(q.Principal.ID, req.Name) {
+		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "unknown task: %s", req.Name)
+	}
 	if e.p.d.Limits == nil || !counted(action) {
-		return e.next.Handle(ctx, req)
+		return e.forward(ctx, req)
 	}
 	done, err := e.p.d.Limits.Take(ctx, q.Principal.ID, e.server, what.Name)
 	if err != nil {
 		return mcp.Result{}, err
 	}
 	defer done()
-	return e.next.Handle(ctx, req)
+	return e.forward(ctx, req)
+}
+
+// forward gives the request to the server.
+func (e *enforced) forward(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	result, err := e.next.Handle(ctx, req)
+	if err == nil && req.Method == "tools/call" {
+		e.tasks.note(mcp.PrincipalOf(ctx).ID, result)
+	}
+	return result, err
 }
 
 func (e *enforced) question(ctx context.Context, req *mcp.Request, action Action, what Resource) Question {
