@@ -80,38 +80,3 @@ func TestConfirmNeedsTheUsersWord(t *testing.T) {
 		t.Errorf("consent of long ago: got %s", got)
 	}
 }
-
-func TestProgressReachesItsCallerOnly(t *testing.T) {
-	c := servertest.Open(t, making(func(s *server.Server) {
-		server.AddTool(s, tool("work"), func(ctx context.Context, c *server.Call, _ none) (none, error) {
-			for i := range 3 {
-				c.Progress(ctx, float64(i), 3, "step")
-			}
-			return none{}, nil
-		})
-	}), nil)
-	h, err := c.Server.Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, token := range []string{`"p"`, `7`, ``} {
-		params := `{"name":"work","arguments":{}}`
-		if token != "" {
-			params = `{"name":"work","arguments":{},"_meta":{"progressToken":` + token + `}}`
-		}
-		o, _ := jsonrpc.Split([]byte(params))
-		req := mcp.ReadRequest("tools/call", o, &mcp.Client{Revision: mcp.Revision20260728})
-		var got []string
-		req.Notify = func(n mcp.Notification) { got = append(got, string(n.Params.Get("progressToken"))) }
-		if _, err := h.Handle(t.Context(), req); err != nil {
-			t.Fatal(err)
-		}
-		want := 3
-		if token == "" {
-			want = 0
-		}
-		if len(got) != want || want > 0 && got[2] != token {
-			t.Errorf("token %s: got %v", token, got)
-		}
-	}
-}

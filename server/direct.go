@@ -108,6 +108,11 @@ func (b *bound) check(arguments json.RawMessage) (json.RawMessage, error) {
 
 // direct calls a tool.
 func (s *Server) direct(ctx context.Context, b *bound, req *mcp.Request) (mcp.Result, error) {
+	ctx, leave, ok := s.enter(ctx)
+	defer leave()
+	if !ok {
+		return mcp.Result{}, mcp.Errorf(mcp.CodeUnavailable, "the server %s is closed", s.env.Name)
+	}
 	o := &outcome{kind: "ok"}
 	ctx = context.WithValue(ctx, outcomeKey{}, o)
 	end := s.metrics.begin(b.name)

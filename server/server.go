@@ -56,6 +56,7 @@ type Server struct {
 	ctx    context.Context // of what the server does by itself; ends with Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
+	calls  sync.WaitGroup // direct ones, which begin only while closed is false
 
 	mu      sync.Mutex // guards what follows
 	closers []func() error
@@ -175,7 +176,26 @@ func (s *Server) OnClose(f func() error) {
 	s.closers = append(s.closers, f)
 }
 
-// Close ends what is under way and releases everything that the server holds.
+// enter begins a call, whose context ends with the server's; false when the
+// server is closed.
+func (s *Server) enter(ctx context.Context) (in context.Context, leave func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ctx, func() {}, false
+	}
+	s.calls.Add(1)
+	ctx, cancel := context.WithCancel(ctx)
+	detach := context.AfterFunc(s.ctx, cancel)
+	return ctx, func() {
+		detach()
+		cancel()
+		s.calls.Done()
+	}, true
+}
+
+// Close ends the contexts of what is under way, waits for it, and releases
+// everything that the server holds.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -186,6 +206,7 @@ func (s *Server) Close() error {
 	handler, closers := s.handler, slices.Clone(s.closers)
 	s.mu.Unlock()
 	s.cancel()
+	s.calls.Wait()
 	var errs []error
 	if handler != nil {
 		errs = append(errs, handler.Close())
