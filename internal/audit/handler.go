@@ -31,7 +31,7 @@ const (
 func (l *Log) Record(server string) func(mcp.Handler) mcp.Handler {
 	return func(next mcp.Handler) mcp.Handler {
 		return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-			switch l.rules.of(req.Method, server, req.Name) {
+			switch l.rules.of(server, req) {
 			case full:
 				return l.both(ctx, next, server, req)
 			case outcomeOnly:

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
 // care is how a call is recorded.
@@ -47,8 +48,11 @@ func newRules(c config.Audit) rules {
 
 // of tells how a call is recorded. A method that is not known here may do
 // anything.
-func (r rules) of(method, server, name string) care {
-	switch method {
+func (r rules) of(server string, req *mcp.Request) care {
+	if req.Abandon {
+		return outcomeOnly // giving up must not depend on a disk
+	}
+	switch method, name := req.Method, req.Name; method {
 	case "tools/call":
 		for _, p := range r.tools {
 			if p.fits(server, name) {

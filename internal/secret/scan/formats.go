@@ -131,30 +131,39 @@ func formatted(text string, i int) int {
 	return 0
 }
 
+// firstLook bounds how far a secret is looked at before it is known as one, so
+// that a text of nothing but beginnings is read in a time that grows as it does.
+const firstLook = 256
+
 func (f format) match(text string, i int) int {
 	if len(text)-i < len(f.prefix)+f.least || text[i:i+len(f.prefix)] != f.prefix {
 		return 0
 	}
-	end, digits := i+len(f.prefix), false
-	for end < len(text) && classes[text[end]]&f.of != 0 {
+	begin := i + len(f.prefix)
+	end, digits := begin, false
+	for end < min(len(text), begin+firstLook) && classes[text[end]]&f.of != 0 {
 		digits = digits || classes[text[end]]&digit != 0
 		end++
 	}
-	if end-i-len(f.prefix) < f.least || f.digit && !digits {
+	if end-begin < f.least || f.digit && !digits {
 		return 0
+	}
+	for end < len(text) && classes[text[end]]&f.of != 0 {
+		end++
 	}
 	return end
 }
 
-// token returns the end of a JSON Web Token or of its encrypted form that
-// begins at i: three or more parts in base64url, of which the first is a JSON
-// object, {" (RFC 7519, section 3; RFC 7516, section 3); 0 if none does.
-func token(text string, i int) int {
+// token looks for a JSON Web Token or its encrypted form that begins at i: three
+// or more parts in base64url, of which the first is a JSON object, {" (RFC 7519,
+// section 3; RFC 7516, section 3). It returns where it ends, or how far there is
+// none.
+func token(text string, i int) (end int, found bool) {
 	if len(text)-i < 20 || text[i:i+3] != "eyJ" {
-		return 0
+		return i, false
 	}
-	parts, from, end := 0, i, i
-	for ; end < len(text); end++ {
+	parts, from := 0, i
+	for end = i; end < len(text); end++ {
 		c := text[end]
 		if c == '.' {
 			parts++
@@ -163,13 +172,8 @@ func token(text string, i int) int {
 			break
 		}
 	}
-	if parts < 2 || from == end && parts < 3 {
-		if parts == 1 && end == len(text) { // cut off
-			return end
-		}
-		return 0
-	}
-	return end
+	cut := parts == 1 && end == len(text)
+	return end, cut || parts > 2 || parts == 2 && from < end
 }
 
 const (

@@ -144,7 +144,7 @@ func (v *viewer) array(i int, m meaning) int {
 // string copies a text, quoted, unless its name or the text itself says that it
 // is a secret.
 func (v *viewer) string(raw []byte, m meaning) {
-	body := unquoted(raw)
+	body := unquoted(short(raw, v.text+overlap))
 	if len(body) > 0 && (m >= likely || m == perhaps && random(string(body))) {
 		v.put(`"` + Redacted + `"`)
 		return
@@ -152,7 +152,7 @@ func (v *viewer) string(raw []byte, m meaning) {
 	window := string(body[:min(len(body), v.text+overlap)])
 	var buf [4]span
 	found := v.s.find(window, buf[:0])
-	if len(found) == 0 && len(body) <= v.text {
+	if len(found) == 0 && len(body) <= v.text && len(raw) <= most(v.text+overlap) {
 		v.dst = append(v.dst, raw...)
 		return
 	}
@@ -190,6 +190,29 @@ func cut(text string, found []span, most int) string {
 		b.WriteString("…")
 	}
 	return b.String()
+}
+
+// most is how many bytes a JSON string has at most for a text of so many.
+func most(text int) int { return len(`\u0000`)*text + 2 }
+
+// short returns a JSON string that stands for the beginning of what raw stands
+// for, and at least for so many bytes of it.
+func short(raw []byte, text int) []byte {
+	if len(raw) <= most(text) {
+		return raw
+	}
+	i := 1
+	for i < most(text)-1 {
+		switch {
+		case raw[i] != '\\':
+			i++
+		case raw[i+1] == 'u':
+			i += len(`\u0000`)
+		default:
+			i += 2
+		}
+	}
+	return append(append(make([]byte, 0, i+1), raw[:i]...), '"')
 }
 
 // unquoted returns what a JSON string stands for.

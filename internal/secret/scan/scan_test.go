@@ -154,6 +154,10 @@ func TestAViewIsBoundedAndValid(t *testing.T) {
 		long[fmt.Sprint("m", i)] = []any{i, map[string]any{"deep": []int{1, 2, 3}}}
 	}
 	raw, _ := json.Marshal(long)
+	escaped := []byte(`["` + strings.Repeat(`\u00e9\\\"`, 50_000) + ` ` + secret + `"]`)
+	if view := s.AppendView(nil, escaped, 600); !json.Valid(view) || len(view) > 4000 || !bytes.HasPrefix(view, []byte(`["é`)) {
+		t.Errorf("a view of a long text of escapes is %.80s", view)
+	}
 	for _, most := range []int{16, 64, 600, 1200, 2048, 1 << 20} {
 		view := s.AppendView([]byte("before"), raw, most)[len("before"):]
 		if !json.Valid(view) {
@@ -274,6 +278,27 @@ func TestAWriterHoldsLinesTogether(t *testing.T) {
 	}
 	if want := "password=[redacted]\nuser=bob\ntoken=[redacted]"; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestTheTimeGrowsAsTheTextDoes(t *testing.T) {
+	s := scan.New(nil)
+	took := func(text string) time.Duration {
+		best := time.Hour
+		for range 3 {
+			begun := time.Now()
+			_ = s.Text(text)
+			best = min(best, time.Since(begun))
+		}
+		return best
+	}
+	for _, part := range []string{"key=", "password={", "password=${", "token=1 ", "sk-", "eyJ-", "eyJ.", "-----BEGIN ", "https://a:", "://a@",
+		`key="`, `key='\`, "auth:[1 ", "a-", "Bearer ", "authorization: ", "secret=[", `\u`, "ghp_", "key: ", "_", "pass:\n"} {
+		const n = 20_000
+		short, long := took(strings.Repeat(part, n/len(part))), took(strings.Repeat(part, 16*n/len(part)))
+		if long > 100*max(short, 50*time.Microsecond) {
+			t.Errorf("%q: %d bytes take %s, 16 times as many %s", part, n, short, long)
+		}
 	}
 }
 

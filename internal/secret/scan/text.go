@@ -7,9 +7,10 @@ import (
 
 // finder goes through a text once, from one beginning of a word to the next.
 type finder struct {
-	s     *Scanner
-	text  string
-	found []span
+	s       *Scanner
+	text    string
+	found   []span
+	noToken int // up to here there is no JSON Web Token: it has been looked for
 }
 
 func (f *finder) run() {
@@ -23,11 +24,13 @@ func (f *finder) run() {
 			i = f.add(i, end)
 			continue
 		}
-		if t[i] == 'e' {
-			if end := token(t, i); end > 0 {
+		if t[i] == 'e' && i >= f.noToken {
+			end, found := token(t, i)
+			if found {
 				i = f.add(i, end)
 				continue
 			}
+			f.noToken = end
 		}
 		end := i + 1
 		for end < len(t) && classes[t[end]]&letter != 0 {
@@ -87,7 +90,8 @@ func (f *finder) userinfo(i int) int {
 // rest of the text when its end is not there.
 func (f *finder) pem(i int) int {
 	head := f.text[i+len(pemBegin):]
-	if at := strings.Index(head, pemKey); at < 0 || at > 40 {
+	const label = 40 // RSA, EC, OPENSSH, ENCRYPTED, …
+	if !strings.Contains(head[:min(len(head), label+len(pemKey))], pemKey) {
 		return i + len(pemBegin)
 	}
 	if at := strings.Index(head, pemEnd); at >= 0 {
@@ -130,15 +134,19 @@ func (f *finder) word(from, to int) int {
 		from--
 	}
 	m := f.s.meaning(t[from:to])
-	if m == nothing {
+	if m == nothing || q.mark == 0 && t[at] == '{' || strings.HasPrefix(t[at:], "${") {
 		return to
 	}
-	end := wordEnd(t, at, m == whole)
+	end := 0
 	switch {
 	case q.mark != 0:
 		end = q.end(t, at)
 	case t[at] == '[' && m >= likely: // a list of them
 		at, end = list(t, at)
+	case m == perhaps:
+		end = at + wordEnd(t[at:min(len(t), at+maxRandom+1)], false)
+	default:
+		end = at + wordEnd(t[at:], m == whole)
 	}
 	if secretValue(t[at:end], m, q.mark != 0) {
 		return f.add(at, end)
@@ -235,15 +243,15 @@ func list(t string, i int) (from, to int) {
 	return from, max(from, i+1+len(strings.TrimRight(inside, ` \"'`)))
 }
 
-// wordEnd returns where the value that begins at i and stands in no quotes ends:
-// at what ends a word, or when it is whole at the end of the line.
-func wordEnd(t string, i int, whole bool) int {
+// wordEnd returns where a value that stands in no quotes ends: at what ends a
+// word, or when it is whole at the end of the line.
+func wordEnd(t string, whole bool) int {
 	ends := " \t\r\n\"'`,;&)]}<>\\|"
 	if whole {
 		ends = "\r\n\"'`\\"
 	}
-	if n := strings.IndexAny(t[i:], ends); n >= 0 {
-		return i + n
+	if n := strings.IndexAny(t, ends); n >= 0 {
+		return n
 	}
 	return len(t)
 }
@@ -268,7 +276,7 @@ func placeholder(value string) bool {
 	case "null", "nil", "true", "false", "none", "None", "True", "False", "undefined", "<nil>", "{", "[", "{}", "[]":
 		return true
 	}
-	return strings.HasPrefix(value, "${") || value[0] == '{' || value[0] == '['
+	return value[0] == '['
 }
 
 func number(value string) bool {
@@ -297,10 +305,13 @@ func mixed(value string) bool {
 // the 4 that they could have, a name with a year in it less than 3.
 const minEntropy = 3.0
 
+// maxRandom bounds a text that may look random, in bytes.
+const maxRandom = 1024
+
 // random tells whether a value looks made by a generator of random bytes: one
 // word of at least 16 bytes, letters and digits, few of them often.
 func random(value string) bool {
-	if len(value) < 16 || len(value) > 4096 || !mixed(value) {
+	if len(value) < 16 || len(value) > maxRandom || !mixed(value) {
 		return false
 	}
 	var counts [256]int
