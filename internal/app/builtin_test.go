@@ -121,3 +121,48 @@ func TestBuiltInServersInTheGateway(t *testing.T) {
 		t.Errorf("%d built-in servers are open after everything was closed", n)
 	}
 }
+
+// A question of a built-in server reaches the client through the gateway, and its answer the server.
+func TestBuiltInServersAskTheUser(t *testing.T) {
+	cfg := parse(t, "listen: 127.0.0.1:0\nservers:\n  a: {builtin: x}\n")
+	a, err := app.Open(cfg, app.Options{Version: "9", Servers: func(kind string, env *server.Env) (*server.Server, error) {
+		s := server.New(env, server.About{Name: kind, Title: kind})
+		server.AddTool(s, server.Tool{Name: "drop", Title: "Drop", Description: "Drops it.",
+			Hints: server.Hints{ReadOnly: server.No, Destructive: server.Yes, Idempotent: server.Yes, OpenWorld: server.No},
+		}, func(_ context.Context, c *server.Call, _ struct{}) (said, error) {
+			return said{Word: "dropped"}, c.Confirm("Drop it?")
+		})
+		return s, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Close(context.Background()) }()
+	h, _ := a.Endpoint("")
+	call := func(params string) string {
+		t.Helper()
+		kinds, _ := jsonrpc.Split([]byte(`{"elicitation":{"form":{}}}`))
+		o, ok := jsonrpc.Split([]byte(params))
+		if !ok {
+			t.Fatalf("no object: %s", params)
+		}
+		r, err := h.Handle(t.Context(), mcp.ReadRequest("tools/call", o, mcp.NewClient(mcp.Revision20260728, nil, kinds)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(r.Raw())
+	}
+	var asked struct{ ResultType, RequestState string }
+	question := call(`{"name":"a__drop","arguments":{}}`)
+	if err := json.Unmarshal([]byte(question), &asked); err != nil || asked.ResultType != "input_required" || !strings.Contains(question, "Drop it?") {
+		t.Fatalf("got %s, %v, want a question", question, err)
+	}
+	state, err := json.Marshal(asked.RequestState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := call(`{"name":"a__drop","arguments":{},"requestState":` + string(state) + `,"inputResponses":{"confirm":{"action":"accept","content":{}}}}`)
+	if !strings.Contains(got, `"word":"dropped"`) {
+		t.Errorf("got %s, want what the tool does when the user agrees", got)
+	}
+}
