@@ -61,6 +61,8 @@ func ParseURL(raw string) (*Target, error) {
 		return nil, fmt.Errorf("read URL: scheme is %q; use http or https", u.Scheme)
 	case u.Opaque != "" || u.Host == "" || !strings.HasPrefix(raw[len(u.Scheme):], "://"):
 		return nil, errors.New("read URL: it has no host: write it like https://example.com/")
+	case strings.Contains(authority(raw), "%"):
+		return nil, errors.New("read URL: its host has a zone or percent code: write the name or address itself")
 	case u.User != nil:
 		return nil, errors.New("read URL: it has a user name: send credentials in a header")
 	}
@@ -78,6 +80,15 @@ func ParseURL(raw string) (*Target, error) {
 	}
 	t.URL = t.rewrite(u)
 	return t, nil
+}
+
+// authority is what stands between the scheme and the path, as it was written.
+func authority(raw string) string {
+	_, rest, _ := strings.Cut(raw, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		return rest[:end]
+	}
+	return rest
 }
 
 // rewrite returns u with the host that was understood.
@@ -146,14 +157,17 @@ func ParseHost(host string) (string, netip.Addr, error) {
 		}
 		return addr.String(), addr, nil
 	}
-	if len(host) > maxHost {
-		return refuse("it is too long")
+	if len(host) > maxHost || !utf8.ValidString(host) {
+		return refuse("it is too long, or not UTF-8")
 	}
 	name, err := hostNames.ToASCII(strings.TrimSuffix(host, "."))
-	if err != nil || name == "" {
+	if err != nil || name == "" || strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
 		return refuse("it is no name of a host")
 	}
 	name = strings.ToLower(name)
+	if again, err := hostNames.ToASCII(name); err != nil || again != name {
+		return refuse("it is no name of a host, or has more than one form")
+	}
 	for i := range len(name) {
 		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_' {
 			return refuse("it contains a character that no name of a host has")

@@ -36,7 +36,7 @@ func TestURLsAreReadInOneWayOnly(t *testing.T) {
 
 func TestHostsWithTwoReadingsAreRefused(t *testing.T) {
 	for _, host := range []string{"", ".", "..", "a..b", "127.1", "0", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.01", "127.0.0.1.",
-		"1.2.3.4.5", "256.1.1.1", "1.2.3", "0x7f.0.0.1", "a.0x", "a.1", "１２７.０.０.１", "①②⑦.⓪.⓪.①", "127。0。0。1", "fe80::1%eth0",
+		"1.2.3.4.5", "256.1.1.1", "1.2.3", "0x7f.0.0.1", "a.0x", "a.1", "00..", "127.0.0.1..", "127.0.0.1。", "127.0.0.1｡", "example.com..", ".example.com", "１２７.０.０.１", "①②⑦.⓪.⓪.①", "127。0。0。1", "fe80::1%eth0",
 		"::ffff:1.2.3.4", "::ffff:7f00:1", "[::1]", "exa mple", "a%2eb", "a/b", "a@b", "a:b", "\u00ad", strings.Repeat("a", 64) + ".example",
 		"999999999999999999999999", "0x99999999999999999999"} {
 		if name, addr, err := netguard.ParseHost(host); err == nil {
