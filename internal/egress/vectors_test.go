@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/dragoman-mcp/dragoman/internal/egress"
+	"github.com/dragoman-mcp/dragoman/internal/egress/netguard"
 )
 
 // names is a resolver with fixed answers.
@@ -186,4 +187,38 @@ func TestDestinationsThatAreFineAreReached(t *testing.T) {
 		}
 	}
 	t.Logf("%d destinations that must be open, %d refused", total, wrong)
+}
+
+// TestNoConnectionIsTriedForTheCorpora goes the whole way, from the client to the
+// moment before a connection is opened.
+func TestNoConnectionIsTriedForTheCorpora(t *testing.T) {
+	var tried []netip.AddrPort
+	last := func(a netip.AddrPort) error {
+		tried = append(tried, a)
+		return errors.New("not in a test")
+	}
+	lookup := names{}
+	n := newNetwork(t, egress.Options{Guard: newGuard(t, egress.Policy{}, lookup), Allow: last})
+	get := func(v vector) error {
+		if target, err := netguard.ParseURL(v.url); err == nil && v.answers != nil {
+			lookup[target.Host] = v.answers
+			defer delete(lookup, target.Host)
+		}
+		res, err := n.Client(egress.ClientOptions{}).Get(v.url)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err
+	}
+	for source, vectors := range closed() {
+		for _, v := range vectors {
+			if err := get(v); err == nil || len(tried) > 0 {
+				t.Errorf("%s: %s %v: got %v, and connections to %v", source, v.url, v.answers, err, tried)
+				tried = nil
+			}
+		}
+	}
+	if err := get(vector{"http://public.example/", []string{"93.184.216.34"}}); err == nil || len(tried) != 1 {
+		t.Errorf("a public address: got %v and %d tries, want one", err, len(tried))
+	}
 }
