@@ -229,7 +229,7 @@ func (b *book) refresh(k kind) {
 	b.mu.Unlock()
 	g.changed()
 	if differs {
-		g.hub.announce(b.shelf.server.Name, k)
+		g.hub.announce(b.shelf.server.Name, b.class.owner, k)
 	}
 }
 

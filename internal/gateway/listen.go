@@ -30,7 +30,8 @@ type hub struct {
 // subscriber is one subscriptions/listen under way. Most of them wait for
 // something that never happens, so what waits is kept in a list that grows.
 type subscriber struct {
-	server string // whose changes count; empty for all
+	server string    // whose changes count; empty for all
+	owners [2]string // of the lists that are the subscriber's own, where a server is not shared
 	lists  [kindCount]bool
 	wake   chan struct{} // something waits
 
@@ -55,12 +56,13 @@ func (h *hub) remove(s *subscriber) {
 	delete(h.subscribers, s)
 }
 
-// announce tells who listens that a server's list has changed.
-func (h *hub) announce(server string, k kind) {
+// announce tells who listens that a server's list has changed: everybody, or whose
+// list it is.
+func (h *hub) announce(server, owner string, k kind) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.subscribers {
-		if s.lists[k] && (s.server == "" || s.server == server) {
+		if s.lists[k] && (s.server == "" || s.server == server) && (owner == "" || slices.Contains(s.owners[:], owner)) {
 			s.put(mcp.Notification{Method: k.changed()})
 		}
 	}
@@ -139,6 +141,7 @@ func (g *Gateway) listen(ctx context.Context, req *mcp.Request, name string) (mc
 		return mcp.Result{}, gone(name)
 	}
 	sub := newSubscriber(wanted, sc.about())
+	sub.owners = ownersOf(ctx, req.Client)
 	g.hub.add(sub)
 	defer g.hub.remove(sub)
 	acknowledged := false
@@ -161,6 +164,7 @@ func (sub *subscriber) serve(ctx context.Context, req *mcp.Request, p feedPlan) 
 	var feeds sync.WaitGroup
 	defer feeds.Wait()
 	defer cancel()
+	sub.feedLists(ctx, req, p, &feeds)
 	granted := sub.feed(ctx, req, p, &feeds)
 	tasks, err := sub.feedTasks(ctx, req, p, &feeds)
 	if err != nil {

@@ -160,6 +160,8 @@ func (m *many) owner(ctx context.Context, c *mcp.Client, uri string) *member {
 
 func (m *many) about() string { return "" }
 
+func (m *many) has(ctx context.Context) []*member { return m.met(ctx) }
+
 // only returns the only server that announced capability; nil when it is not one.
 func (m *many) only(capability string, c *mcp.Client, ctx context.Context) *member {
 	var found *member
@@ -286,6 +288,8 @@ func (s *single) handle(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 func (s *single) owner(context.Context, *mcp.Client, string) *member { return s.member }
 
 func (s *single) about() string { return s.member.Name }
+
+func (s *single) has(context.Context) []*member { return []*member{s.member} }
 
 // list is the same as that of everything, with one server and its own names.
 func (s *single) list(ctx context.Context, req *mcp.Request, k kind) (mcp.Result, error) {

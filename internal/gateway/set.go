@@ -97,6 +97,8 @@ type scope interface {
 	owner(ctx context.Context, c *mcp.Client, uri string) *member
 	// about is the server whose list changes count; empty for all.
 	about() string
+	// has are the servers that it has for a caller.
+	has(ctx context.Context) []*member
 }
 
 func newSet(g *Gateway, servers []Server, views []View) (*set, error) {

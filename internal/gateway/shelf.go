@@ -54,7 +54,7 @@ func newShelf(g *Gateway, s Server) *shelf {
 }
 
 func (sh *shelf) start() {
-	if sh.server.Isolation == PerPrincipal || sh.server.Isolation == PerSession {
+	if sh.private() {
 		return // nobody to ask for yet
 	}
 	sh.gateway.work.Go(sh.watch)

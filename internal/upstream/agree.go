@@ -234,8 +234,10 @@ func eraOf(result mcp.Result, err error) era {
 // shake makes the handshake of the older revisions on ch, which it closes when
 // that fails.
 func (u *Upstream) shake(ctx context.Context, ch mcp.Channel, client *mcp.Client) (*opened, error) {
+	owner := u.ownerOf(ctx, client)
 	o := legacy.ClientOptions{
-		Info: u.around.Info, Parking: u.around.Parking, Log: u.log, Revision: u.pinned(), Changed: u.changes.tell,
+		Info: u.around.Info, Parking: u.around.Parking, Log: u.log, Revision: u.pinned(),
+		Changed: func(method string) { u.changes.tell(owner, method) },
 	}
 	if client != nil {
 		o.Kinds = client.Kinds

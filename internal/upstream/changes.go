@@ -17,48 +17,54 @@ type changes struct {
 
 // follower is a subscription to changed lists.
 type follower struct {
-	wants map[string]bool // methods of notifications
-	due   map[string]bool // those to be told; guarded by changes.mu
-	wake  chan struct{}   // has something when due has
+	changes *changes
+	owner   string          // whose links count: that of their keys
+	wants   map[string]bool // methods of notifications; never changed
+	due     map[string]bool // those to be told; guarded by changes.mu
+	wake    chan struct{}   // has something when due has
 }
 
-// tell notes a change for all that want to hear of it. It does not block.
-func (c *changes) tell(method string) {
+// tell notes a change that a link of owner has heard of. It does not block.
+func (c *changes) tell(owner, method string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for f := range c.followers {
-		if !f.wants[method] {
-			continue
-		}
-		f.due[method] = true
-		select {
-		case f.wake <- struct{}{}:
-		default:
+		if f.owner == owner {
+			f.note(method)
 		}
 	}
 }
 
-// follow returns a request in the place of req, a subscriptions/listen, that
-// hears of changed lists from all links, and from its own link of nothing else
-// twice. It must be stopped before the answer to req is given.
-func (c *changes) follow(req *mcp.Request) (*mcp.Request, func()) {
-	wanted, _ := jsonrpc.Split(req.Params.Get("notifications"))
-	f := &follower{wants: make(map[string]bool), due: make(map[string]bool), wake: make(chan struct{}, 1)}
-	for filter, method := range map[string]string{
-		"toolsListChanged":     "notifications/tools/list_changed",
-		"promptsListChanged":   "notifications/prompts/list_changed",
-		"resourcesListChanged": "notifications/resources/list_changed",
-	} {
-		if string(wanted.Get(filter)) == "true" {
-			f.wants[method] = true
-		}
+// tell notes a change for one that wants to hear of it.
+func (f *follower) tell(method string) {
+	f.changes.mu.Lock()
+	defer f.changes.mu.Unlock()
+	f.note(method)
+}
+
+// tellAll notes that anything may have changed.
+func (f *follower) tellAll() {
+	for method := range f.wants {
+		f.tell(method)
 	}
-	var mu sync.Mutex // held while req is notified
-	emit := func(n mcp.Notification) {
-		mu.Lock()
-		defer mu.Unlock()
-		req.Emit(n)
+}
+
+// note is called with changes.mu held.
+func (f *follower) note(method string) {
+	if !f.wants[method] {
+		return
 	}
+	f.due[method] = true
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// follow lets emit hear of the lists that req, a subscriptions/listen, asks for,
+// from all links of owner. It must be stopped before the answer to req is given.
+func (c *changes) follow(owner string, req *mcp.Request, emit func(mcp.Notification)) (*follower, func()) {
+	f := &follower{changes: c, owner: owner, wants: wantedLists(req), due: make(map[string]bool), wake: make(chan struct{}, 1)}
 	c.mu.Lock()
 	if c.followers == nil {
 		c.followers = make(map[*follower]bool)
@@ -68,19 +74,55 @@ func (c *changes) follow(req *mcp.Request) (*mcp.Request, func()) {
 	stopped := make(chan struct{})
 	var work sync.WaitGroup
 	work.Go(func() { c.pass(f, stopped, emit) })
-	own := *req
-	own.Notify = func(n mcp.Notification) {
-		if !f.wants[n.Method] {
-			emit(n)
-		}
-	}
-	return &own, func() {
+	return f, func() {
 		c.mu.Lock()
 		delete(c.followers, f)
 		c.mu.Unlock()
 		close(stopped)
 		work.Wait()
 	}
+}
+
+// wantedLists returns the notifications of changed lists that a subscription asks
+// for.
+func wantedLists(req *mcp.Request) map[string]bool {
+	wants := make(map[string]bool)
+	wanted, _ := jsonrpc.Split(req.Params.Get("notifications"))
+	for filter, method := range map[string]string{
+		"toolsListChanged":     "notifications/tools/list_changed",
+		"promptsListChanged":   "notifications/prompts/list_changed",
+		"resourcesListChanged": "notifications/resources/list_changed",
+	} {
+		if string(wanted.Get(filter)) == "true" {
+			wants[method] = true
+		}
+	}
+	return wants
+}
+
+// inTurn returns a function that notifies the caller of req, which may be called
+// concurrently.
+func inTurn(req *mcp.Request) func(mcp.Notification) {
+	var mu sync.Mutex // held while the caller is notified
+	return func(n mcp.Notification) {
+		mu.Lock()
+		defer mu.Unlock()
+		req.Emit(n)
+	}
+}
+
+// merged returns a request in the place of req that hears of changed lists from
+// all links, and from its own link of nothing else twice.
+func (c *changes) merged(req *mcp.Request) (*mcp.Request, func()) {
+	emit := inTurn(req)
+	f, stop := c.follow("", req, emit)
+	own := *req
+	own.Notify = func(n mcp.Notification) {
+		if !f.wants[n.Method] {
+			emit(n)
+		}
+	}
+	return &own, stop
 }
 
 // pass tells a follower what is due until stopped is closed.

@@ -74,6 +74,7 @@ type server struct {
 	mu        sync.Mutex // guards what follows, and what is written
 	out       io.Writer
 	cancelled []string
+	listening []json.RawMessage      // ids of subscriptions
 	asked     map[string]chan string // requests to the client
 }
 
@@ -143,6 +144,11 @@ func (s *server) refuse(id json.RawMessage, code int, text string) {
 	s.write(`{"jsonrpc":"2.0","id":%s,"error":{"code":%d,"message":%q}}`, id, code, text)
 }
 
+// notify sends a notification of a subscription.
+func (s *server) notify(id json.RawMessage, what string) {
+	s.write(`{"jsonrpc":"2.0","method":"notifications/%s","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":%s}}}`, what, id)
+}
+
 func (s *server) say(id json.RawMessage, text string) {
 	quoted, _ := json.Marshal(text)
 	s.result(id, fmt.Sprintf(`{"content":[{"type":"text","text":%s}]}`, quoted))
@@ -175,6 +181,11 @@ func (s *server) take(m message) {
 			<-time.After(time.Duration(ms) * time.Millisecond)
 		}
 		s.result(m.ID, `{"tools":[{"name":"echo","inputSchema":{"type":"object"}}]}`)
+	case m.Method == "subscriptions/listen" && modern:
+		s.mu.Lock()
+		s.listening = append(s.listening, m.ID)
+		s.mu.Unlock()
+		s.notify(m.ID, "subscriptions/acknowledged")
 	case m.Method == "resources/subscribe", m.Method == "resources/unsubscribe":
 		s.result(m.ID, `{}`)
 	case m.Method == "notifications/cancelled":
@@ -244,7 +255,15 @@ func (s *server) call(m message) {
 		s.mu.Unlock()
 		s.say(m.ID, list)
 	case "changed":
-		s.write(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+		s.mu.Lock()
+		listening := s.listening
+		s.mu.Unlock()
+		for _, id := range listening {
+			s.notify(id, "tools/list_changed")
+		}
+		if len(listening) == 0 {
+			s.write(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+		}
 		s.say(m.ID, "ok")
 	case "die":
 		fmt.Fprintln(os.Stderr, "cannot go on")

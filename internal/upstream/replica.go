@@ -35,6 +35,7 @@ type replica struct {
 	mu       sync.Mutex // guards what follows
 	links    map[key]*link
 	opening  map[key]*attempt
+	adopted  chan struct{} // closed, and replaced, with each new link
 	era      era
 	renewals int // how often everything was let go
 	closed   bool
@@ -55,6 +56,7 @@ func newReplica(u *Upstream, o opener) *replica {
 		wake:    make(chan struct{}, 1),
 		links:   make(map[key]*link),
 		opening: make(map[key]*attempt),
+		adopted: make(chan struct{}),
 	}
 }
 
@@ -143,20 +145,22 @@ func (r *replica) changed(ctx context.Context, l *link) bool {
 
 // keyOf returns the key of a caller. r.mu is held.
 func (r *replica) keyOf(ctx context.Context, c *mcp.Client) key {
-	var k key
-	switch r.u.cfg.Isolation {
-	case "principal":
-		k.owner = "p:" + mcp.PrincipalOf(ctx).ID
-	case "session":
-		k.owner = "p:" + mcp.PrincipalOf(ctx).ID
-		if c != nil && c.Session != "" {
-			k.owner = "s:" + c.Session
-		}
-	}
+	k := key{owner: r.u.ownerOf(ctx, c)}
 	if c != nil && r.era != stateless {
 		k.kinds = c.Kinds
 	}
 	return k
+}
+
+// ownerOf returns by whom the links are for that a caller may use.
+func (u *Upstream) ownerOf(ctx context.Context, c *mcp.Client) string {
+	switch {
+	case u.cfg.Isolation == "session" && c != nil && c.Session != "":
+		return "s:" + c.Session
+	case u.cfg.Isolation == "session" || u.cfg.Isolation == "principal":
+		return "p:" + mcp.PrincipalOf(ctx).ID
+	}
+	return ""
 }
 
 // link returns an open link for the caller, counted as in use.
@@ -324,6 +328,8 @@ func (r *replica) adopt(o *opened, owner string, c *mcp.Client) bool {
 	r.u.driveTasks(o)
 	l := newLink(o, k, time.Now())
 	r.links[k] = l
+	close(r.adopted)
+	r.adopted = make(chan struct{})
 	r.u.links.Go(func() { r.tend(l) })
 	return true
 }

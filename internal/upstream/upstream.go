@@ -194,55 +194,6 @@ func (u *Upstream) busy(caller context.Context, err error) error {
 	return u.fail(err, mcp.CodeBusy, "is busy: this call has waited for its turn in vain and was not sent; try again later")
 }
 
-// listen follows a subscription on a link of the caller's class, until the link
-// is retired; then its owner listens again. To hear of changed lists no server
-// is started that is started on demand: who listens to one that does not run
-// hears nothing of it. A subscription to resources is a use of the server.
-func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
-	r, err := u.pick(nil)
-	if err != nil {
-		return mcp.Result{}, u.explain(outcome{caller: ctx, own: ctx, method: req.Method, err: err})
-	}
-	follows := wantsResources(req)
-	who := u.askerOf(req)
-	who.open = u.cfg.Start == "always" || follows
-	who.own = who.own && !follows
-	l, err := r.link(ctx, who)
-	if err != nil {
-		return mcp.Result{}, u.explain(outcome{caller: ctx, own: ctx, method: req.Method, err: refused(err)})
-	}
-	if follows {
-		l.followers.Add(1)
-		defer l.followers.Add(-1)
-	}
-	l.leave(who)                        // it does not keep the link from being retired
-	if who.own && l.era() == sessions { // a stateless server has no others to hear of
-		var stop func()
-		req, stop = u.changes.follow(req)
-		defer stop()
-	}
-	own, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(l.retired, cancel)()
-	defer context.AfterFunc(u.quiet, cancel)()
-	result, err := l.handler.Handle(own, req)
-	switch {
-	case err == nil || ctx.Err() != nil:
-		return result, err
-	case own.Err() != nil || l.over():
-		return mcp.Result{}, mcp.ErrorData(mcp.CodeUnavailable, "server "+u.cfg.Name+" is stopped or started anew: listen again", map[string]any{"server": u.cfg.Name})
-	}
-	return result, u.explain(outcome{caller: ctx, own: own, method: req.Method, err: err})
-}
-
-func wantsResources(req *mcp.Request) bool {
-	wanted, _ := jsonrpc.Split(req.Params.Get("notifications"))
-	for range jsonrpc.Elements(wanted.Get("resourceSubscriptions")) {
-		return true
-	}
-	return false
-}
-
 // closePoll is how often Close looks whether calls are still under way.
 const closePoll = 10 * time.Millisecond
 
