@@ -63,7 +63,7 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if action == useTask && !e.tasks.permits(q.Principal.ID, req.Name) {
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "unknown task: %s", req.Name)
 	}
-	if e.p.d.Limits == nil || !counted(action) {
+	if e.p.d.Limits == nil || !counted(action) || req.Abandon { // who gives a call up makes none
 		return e.forward(ctx, req)
 	}
 	done, err := e.p.d.Limits.Take(ctx, q.Principal.ID, e.server, what.Name)

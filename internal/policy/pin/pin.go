@@ -47,6 +47,9 @@ const (
 // maxPins bounds what is kept of one server: what is beyond it is not approved.
 const maxPins = 20_000
 
+// storeTimeout bounds what a call waits for the store.
+const storeTimeout = 5 * time.Second
+
 // Store keeps pins; store.Pins does.
 type Store interface {
 	Put(ctx context.Context, pins ...store.Pin) error
@@ -118,6 +121,8 @@ func (b *Book) load(ctx context.Context, p *page) error {
 	if p.loaded {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	all, err := b.o.Store.List(ctx, p.server)
 	if err != nil {
 		return fmt.Errorf("read what was approved of server %s: %w", p.server, err)
@@ -181,6 +186,8 @@ type sight struct {
 // judge says whether what is seen is approved, and writes down what is new. The
 // answers are in the order of sights. Without the store nothing new is approved.
 func (b *Book) judge(ctx context.Context, server string, sights []sight) ([]bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	p := b.page(server)
 	p.mu.Lock()
 	defer p.mu.Unlock()
