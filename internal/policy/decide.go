@@ -124,7 +124,9 @@ func (r *ruleset) thing(q *Question) *thing {
 			t.rules = append(t.rules, rule)
 		}
 	}
-	r.things.put(key, t)
+	if len(q.Resource.Name)+len(q.Resource.Owner) <= maxRemembered {
+		r.things.put(key, t)
+	}
 	return t
 }
 

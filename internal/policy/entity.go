@@ -16,6 +16,9 @@ import (
 const (
 	maxPeople = 4096
 	maxThings = 16384
+	// maxRemembered is the longest name, in bytes, of a thing that is remembered:
+	// callers choose URIs.
+	maxRemembered = 512
 )
 
 // person is a principal as policies see it.
