@@ -105,7 +105,7 @@ func (k *kept) add(ctx context.Context, u store.User, without bool) error {
 	if errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("there is a user %s already", u.Name)
 	}
-	if err == nil && !without && !k.cfg.Auth.Passwords.Enabled {
+	if err == nil && !without && !k.cfg.Auth.Passwords.Enabled && !k.cfg.Auth.Server.Enabled {
 		k.screen.say("note: auth.passwords.enabled is false, so that nobody can log in with a password yet")
 	}
 	return k.told("is added as "+u.Role, err)

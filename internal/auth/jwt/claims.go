@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -146,7 +147,7 @@ func (c Claims) At(path string) ([]string, bool) {
 // survive a conversion.
 const maxTime = 1 << 40
 
-// Time returns a claim that is a NumericDate (RFC 7519, 2). What is there but is
+// Time returns a claim that is a NumericDate (RFC 7519, 2), to the millisecond. What is there but is
 // no such number is an error; what is not there is the zero time.
 func (c Claims) Time(name string) (time.Time, error) {
 	raw, ok := c[name]
@@ -157,7 +158,7 @@ func (c Claims) Time(name string) (time.Time, error) {
 	if err := json.Unmarshal(raw, &seconds); err != nil || seconds == nil || *seconds < 0 || *seconds > maxTime {
 		return time.Time{}, fmt.Errorf("%s is not a time", name)
 	}
-	return time.Unix(int64(*seconds), 0), nil
+	return time.UnixMilli(int64(math.Round(*seconds * 1000))), nil
 }
 
 // Scopes returns what the token was given for: scope (RFC 9068, 2.2.3) as words,

@@ -76,7 +76,7 @@ type Mint struct {
 // standing is what is remembered of a user.
 type standing struct {
 	role    string
-	created time.Time
+	changed time.Time // by an administrator, or by being added
 }
 
 // maxKnown is the most users whose standing is remembered.
@@ -140,7 +140,8 @@ func (m *Mint) Issue(g Grant) (token string, expires time.Time, err error) {
 		audience = []string{m.o.Issuer}
 	}
 	claims := map[string]any{
-		"iss": m.o.Issuer, "sub": g.User, "aud": audience, "iat": now.Unix(), "exp": expires.Unix(),
+		"iss": m.o.Issuer, "sub": g.User, "aud": audience, "exp": expires.Unix(),
+		"iat": float64(now.UnixMilli()) / 1000, // to tell what was changed before it from what was changed after
 		"jti": g.Family + "." + rand.Text(), "scope": strings.Join(g.Scopes, " "), "client_id": g.Client,
 	}
 	token, err = signer.Sign("at+jwt", claims)
@@ -193,8 +194,10 @@ func (m *Mint) identity(ctx context.Context, token *jwt.Token) (auth.Identity, e
 	if err != nil {
 		return auth.Identity{}, err
 	}
-	if user.created.Truncate(time.Second).After(id.Issued) {
-		return auth.Identity{}, auth.Invalid("token was made for another user who was called %q", name)
+	if user.changed.Truncate(time.Millisecond).After(id.Issued) {
+		// A new password, another role, or another user of that name: who has the
+		// token shows anew who it is.
+		return auth.Identity{}, auth.Invalid("user %q was changed after the token was made", name)
 	}
 	id.Principal = users.Principal(store.User{Name: name, Role: user.role}, "jwt")
 	id.Principal.Servers = servers(token.Claims.Scopes())
@@ -233,7 +236,7 @@ func (m *Mint) standing(ctx context.Context, name string) (standing, error) {
 	case user.Disabled:
 		return standing{}, auth.Invalid("user %q is disabled", name)
 	}
-	found = standing{role: user.Role, created: user.Created}
+	found = standing{role: user.Role, changed: later(user.Created, user.Updated)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if epoch != m.epoch {
@@ -244,6 +247,13 @@ func (m *Mint) standing(ctx context.Context, name string) (standing, error) {
 	}
 	m.known[name] = found
 	return found, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // Holds implements auth.Revoker.
@@ -257,5 +267,5 @@ func (m *Mint) Holds(id auth.Identity) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	user, ok := m.known[id.Principal.Name]
-	return ok && len(id.Principal.Roles) == 1 && id.Principal.Roles[0] == user.role
+	return ok && !user.changed.Truncate(time.Millisecond).After(id.Issued)
 }

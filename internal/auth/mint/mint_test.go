@@ -243,10 +243,13 @@ func TestRevocationReachesOtherReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Role = "admin"
+	u.Role, u.Updated = "admin", c.now().Add(time.Second)
+	c.pass(2 * time.Second)
 	if err := first.Users.Put(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the other replica refuses a token from before the change", refused(stays))
+	stays = issue(t, here, mint.Grant{User: "alice"})
 	eventually(t, "the other replica sees the new role", func() bool {
 		id, err := cached.Identify(t.Context(), stays)
 		return err == nil && slices.Equal(id.Principal.Roles, []string{"admin"})
