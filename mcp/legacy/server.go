@@ -61,6 +61,7 @@ type Server struct {
 	sealer  *Sealer
 	o       ServerOptions
 	listens sync.WaitGroup // the sessions' subscriptions
+	news    newsroom
 	shapes  shapes
 
 	mu       sync.Mutex // guards what follows
@@ -125,7 +126,7 @@ func (s *Server) Open(ctx context.Context, msg jsonrpc.Message) (mcp.Session, js
 	if err != nil || len(text) > 4*maxTicketText {
 		return fail("capabilities are too long: at most %d bytes", 3*maxTicketText)
 	}
-	session := newSession(s, s.sealer.seal(s.purpose(), text), t)
+	session := newSession(s, s.sealer.seal(s.purpose(), text), t, mcp.PrincipalOf(ctx))
 	if !s.add(session) {
 		return nil, jsonrpc.Message{ID: msg.ID, Error: mcp.Errorf(mcp.CodeBusy, "%d sessions are open, no more are taken", s.o.MaxSessions)}
 	}
@@ -143,9 +144,9 @@ func (s *Server) purpose() string { return "session " + s.o.Endpoint }
 func (s *Server) Find(ctx context.Context, id string) (mcp.Session, bool) {
 	session := s.lookup(id)
 	if session == nil {
-		session = s.revive(id)
+		session = s.revive(ctx, id)
 	}
-	if session == nil || session.principal != mcp.PrincipalOf(ctx).ID {
+	if session == nil || session.who.ID != mcp.PrincipalOf(ctx).ID {
 		return nil, false
 	}
 	return session, true
@@ -166,16 +167,17 @@ func (s *Server) lookup(id string) *Session {
 
 // revive makes the session of an id that this process does not know, or has
 // let go to make room, and that is still good.
-func (s *Server) revive(id string) *Session {
+func (s *Server) revive(ctx context.Context, id string) *Session {
 	text, err := s.sealer.open(s.purpose(), id)
 	if err != nil {
 		return nil
 	}
 	var t ticket
-	if json.Unmarshal(text, &t) != nil || s.o.Now().Sub(time.Unix(0, t.Opened)) > s.o.SessionTTL {
+	who := mcp.PrincipalOf(ctx)
+	if json.Unmarshal(text, &t) != nil || t.Principal != who.ID || s.o.Now().Sub(time.Unix(0, t.Opened)) > s.o.SessionTTL {
 		return nil
 	}
-	session := newSession(s, id, t)
+	session := newSession(s, id, t, who)
 	if !s.add(session) {
 		return s.lookup(id) // somebody else was quicker, or there is no room
 	}

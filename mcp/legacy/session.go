@@ -13,14 +13,14 @@ import (
 
 // Session is one client's session with the stateless core behind it.
 type Session struct {
-	server    *Server
-	id        string
-	principal string
-	client    *mcp.Client
-	used      time.Time // guarded by server.mu
-	done      chan struct{}
-	end       sync.Once
-	ends      endings
+	server *Server
+	id     string
+	who    mcp.Principal // as it was when the session began here
+	client *mcp.Client
+	used   time.Time // guarded by server.mu
+	done   chan struct{}
+	end    sync.Once
+	ends   endings
 
 	mu       sync.Mutex // guards what follows
 	level    string     // what logging/setLevel asked for
@@ -29,6 +29,8 @@ type Session struct {
 	stream   mcp.Stream                          // takes what belongs to no request; nil when none is attached
 	attached int                                 // counts attachments, so that only the last detaches
 	watch    watch
+	heard    []mcp.Notification // of changed lists, and not told yet
+	telling  bool               // somebody is telling it
 }
 
 var _ mcp.Session = (*Session)(nil)
@@ -40,14 +42,14 @@ const defaultLevel = "info"
 // errCancelled is why a call ends that its client has cancelled.
 var errCancelled = errors.New("cancelled by the client")
 
-func newSession(s *Server, id string, t ticket) *Session {
+func newSession(s *Server, id string, t ticket, who mcp.Principal) *Session {
 	capabilities, _ := jsonrpc.Split(t.Capabilities)
 	// Extensions are of the stateless era. Others that a client declares do no
 	// harm; a task as an answer would not be understood.
 	client := mcp.NewClient(t.Revision, t.Info, capabilities).WithoutTasks()
 	client.Session = id
 	return &Session{
-		server: s, id: id, principal: t.Principal, client: client, level: defaultLevel,
+		server: s, id: id, who: who, client: client, level: defaultLevel,
 		done: make(chan struct{}),
 	}
 }

@@ -43,8 +43,12 @@ func (s *Session) Attach(out mcp.Stream) func() {
 	s.attached++
 	mine := s.attached
 	s.stream = out
-	if s.watch.cancel == nil {
-		s.relisten(s.filter(s.watch.uris))
+	switch {
+	case s.watch.cancel != nil || s.over():
+	case len(s.watch.uris) == 0 && !s.watch.tasks:
+		s.watch.cancel = s.server.news.join(s)
+	default:
+		s.relisten(s.filter())
 	}
 	return func() {
 		s.mu.Lock()
@@ -73,7 +77,7 @@ func (s *Session) subscribe(ctx context.Context, params jsonrpc.Object) (mcp.Res
 		s.watch.uris = make(map[string]bool)
 	}
 	s.watch.uris[uri] = true
-	acked := s.relisten(s.filter(s.watch.uris))
+	acked := s.relisten(s.filter())
 	s.mu.Unlock()
 
 	timer := time.NewTimer(ackTimeout)
@@ -102,7 +106,7 @@ func (s *Session) unsubscribe(params jsonrpc.Object) (mcp.Result, error) {
 	defer s.mu.Unlock()
 	if s.watch.uris[uri] {
 		delete(s.watch.uris, uri)
-		s.relisten(s.filter(s.watch.uris))
+		s.relisten(s.filter())
 	}
 	return mcp.EmptyResult(), nil
 }
@@ -120,13 +124,15 @@ func (s *Session) watchTasks(msg jsonrpc.Message, result mcp.Result) {
 	}
 	s.watch.tasks = true
 	if s.watch.cancel != nil {
-		s.relisten(s.filter(s.watch.uris))
+		s.relisten(s.filter())
 	}
 }
 
 // filter writes the params of a subscription to everything that the session
 // must hear of.
-func (s *Session) filter(uris map[string]bool) jsonrpc.Object {
+func (s *Session) filter() jsonrpc.Object { return filter(s.watch.uris, s.watch.tasks) }
+
+func filter(uris map[string]bool, tasks bool) jsonrpc.Object {
 	list := []byte{'['}
 	for i, uri := range slices.Sorted(maps.Keys(uris)) {
 		if i > 0 {
@@ -141,7 +147,7 @@ func (s *Session) filter(uris map[string]bool) jsonrpc.Object {
 		{Name: "resourcesListChanged", Value: yes},
 		{Name: "resourceSubscriptions", Value: append(list, ']')},
 	}
-	if s.watch.tasks {
+	if tasks {
 		edits = append(edits, jsonrpc.Edit{Name: mcp.FilterTaskStatus, Value: yes})
 	}
 	return jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: jsonrpc.Object{}.Append(nil, edits...)})
@@ -151,16 +157,27 @@ func (s *Session) filter(uris map[string]bool) jsonrpc.Object {
 // way. The returned channel yields the resources that were granted. s.mu is held.
 func (s *Session) relisten(filter jsonrpc.Object) <-chan []string {
 	acked := make(chan []string, 1)
-	select {
-	case <-s.done:
+	if s.over() {
 		return acked
-	default:
 	}
-	ctx, cancel := context.WithCancel(mcp.WithPrincipal(context.Background(), mcp.Principal{ID: s.principal}))
+	ctx, cancel := context.WithCancel(mcp.WithPrincipal(context.Background(), s.who))
 	old := s.watch.cancel
 	s.watch.cancel = cancel
-	s.server.listens.Go(func() { s.listen(ctx, filter, replace(old, acked)) })
+	req := &mcp.Request{Method: "subscriptions/listen", Params: filter, Client: s.client}
+	s.server.listens.Go(func() {
+		s.server.listen(ctx, req, replace(old, acked), func(n mcp.Notification) { s.push(ctx, n) })
+	})
 	return acked
+}
+
+// over reports whether the session has ended.
+func (s *Session) over() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // replace ends the old subscription and tells whoever waits what the new one
@@ -177,21 +194,20 @@ func replace(old context.CancelFunc, acked chan<- []string) func([]string) {
 	}
 }
 
-// listen keeps a subscription open until ctx ends.
-func (s *Session) listen(ctx context.Context, filter jsonrpc.Object, acknowledged func([]string)) {
-	req := &mcp.Request{Method: "subscriptions/listen", Params: filter, Client: s.client}
+// listen keeps a subscription open until ctx ends. It gives what comes to push.
+func (s *Server) listen(ctx context.Context, req *mcp.Request, acknowledged func([]string), push func(mcp.Notification)) {
 	req.Notify = func(n mcp.Notification) {
 		if n.Method == listenNotice {
 			acknowledged(grantedURIs(n.Params))
 			return
 		}
-		s.push(ctx, n)
+		push(n)
 	}
 	for delay := relistenMin; ctx.Err() == nil; delay = min(2*delay, relistenMax) {
-		_, err := s.server.handler.Handle(ctx, req)
+		_, err := s.handler.Handle(ctx, req)
 		acknowledged(nil) // nobody waits any more, unless it was refused
 		if err != nil && ctx.Err() == nil {
-			s.server.o.Log.Debug("subscription ended", "err", err)
+			s.o.Log.Debug("subscription ended", "err", err)
 		}
 		_ = pause(ctx, delay)
 	}
