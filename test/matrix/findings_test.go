@@ -62,30 +62,46 @@ func (f *findings) complete() bool {
 	return true
 }
 
-// compare writes the page, or looks whether it says what was found.
+// compare writes its part of the page, or looks whether it says what was found.
 func (f *findings) compare(t *testing.T) {
+	t.Helper()
+	text := f.page()
+	if strings.Contains(text, markBroken) {
+		t.Error("something that two peers can do together does not work: see the failures above")
+		return
+	}
+	comparePage(t, "", text)
+}
+
+// comparePage writes the part of docs/compatibility.md that begins with a
+// heading, or looks whether it says what was found. The page has two parts: that
+// of the matrix, which begins the page, and that of real peers, which ends it.
+func comparePage(t *testing.T, heading, text string) {
 	t.Helper()
 	root, err := peers.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(root, "docs", "compatibility.md")
-	text := f.page()
-	if strings.Contains(text, markBroken) {
-		t.Error("something that two peers can do together does not work: see the failures above")
-		return
+	all, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second, found := strings.Cut(string(all), "\n"+realHeading)
+	if found {
+		second = "\n" + realHeading + second
+	}
+	was, now := first, text+second
+	if heading != "" {
+		was, now = second, first+text
 	}
 	if *update {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(now), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	was, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(was), text); diff != "" {
+	if diff := cmp.Diff(was, text); diff != "" {
 		t.Errorf("%s does not say what was found (-says +found); write it with go test ./test/matrix -update:\n%s", file, diff)
 	}
 }
@@ -109,7 +125,8 @@ each. The peers are scripts of the project's own that share no code with it; the
 revision knows, numbers beyond 2^53 and text that is easily broken to all that they send, and compare all that they get.
 
 %[5]s works. %[6]s does not exist between the two revisions, and the test has made sure that the caller is told so and that
-nothing waits. There is no third mark: the test fails when something that both peers can do does not work.
+nothing waits. There is no third mark: the test fails when something that both peers can do does not work. Clients and
+servers that others wrote are at the end: [peers that others wrote](#peers-that-others-wrote).
 
 ## Who speaks what over what
 

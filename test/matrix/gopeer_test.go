@@ -173,7 +173,7 @@ func (s *gosession) step(name string, alone bool, uses []string, work func(ctx c
 	if s.how.transport != "stdio" {
 		defer s.w.enter(uses, alone)()
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), *patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), stepTime)
 	defer cancel()
 	if err := work(ctx); err != nil {
 		s.t.Fatalf("%s: %s: %v", s.server.name, name, err)
@@ -195,7 +195,7 @@ func (s *gosession) alone(name string, work func(ctx context.Context) error) {
 
 // hears waits until a notification has come so many times.
 func (s *gosession) hears(ctx context.Context, what string, times int) error {
-	if !await(ctx, func() bool {
+	if !awaitFor(ctx, stepTime, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.heard[what] >= times
@@ -362,24 +362,29 @@ func (s *gosession) logging(name string, times int) func(context.Context) error 
 	}
 }
 
-// watching subscribes to a resource for as long as it takes to hear of it.
-func (s *gosession) watching(uri string, work ...func(context.Context) error) func(context.Context) error {
+// watching subscribes to a resource, does what makes it change, and undoes that
+// when it has heard of it. This SDK does not wait for the acknowledgement of a
+// subscription, so the change has to last, or to come again.
+func (s *gosession) watching(uri string, do, undo func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		s.forget("updated " + uri)
 		if err := s.cs.Subscribe(ctx, &sdk.SubscribeParams{URI: uri}); err != nil {
 			return err
 		}
-		for _, w := range work {
-			if err := w(ctx); err != nil {
-				return err
-			}
+		if err := do(ctx); err != nil {
+			return err
 		}
 		if err := s.hears(ctx, "updated "+uri, 1); err != nil {
+			return err
+		}
+		if err := undo(ctx); err != nil {
 			return err
 		}
 		return s.cs.Unsubscribe(ctx, &sdk.UnsubscribeParams{URI: uri})
 	}
 }
+
+func nothing(context.Context) error { return nil }
 
 // changing hears that a list has changed, and reads it until it has an entry.
 func (s *gosession) changing(kind string, work func(context.Context) error, entry string) func(context.Context) error {
@@ -391,7 +396,7 @@ func (s *gosession) changing(kind string, work func(context.Context) error, entr
 		if err := s.hears(ctx, kind, 1); err != nil {
 			return err
 		}
-		for deadline := time.Now().Add(*patience); time.Now().Before(deadline); {
+		for deadline := time.Now().Add(stepTime); time.Now().Before(deadline); {
 			got, err := s.lists(ctx)
 			if err != nil {
 				return err

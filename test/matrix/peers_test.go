@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/test/peers"
 )
@@ -68,7 +69,7 @@ func inhabit(t *testing.T) *world {
 		all[s.name] = s.config
 		w.turns[s.name] = &sync.RWMutex{}
 	}
-	file := writeFile(t, t.TempDir(), "all.yaml", encode(obj{"servers": all, "log": obj{"level": "error", "format": "text"}}))
+	file := writeFile(t, t.TempDir(), "all.yaml", encode(obj{"servers": all, "log": obj{"level": "error", "format": "text"}, "catalog": obj{"list_deadline": "30s"}, "defaults": obj{"stop_timeout": "1s", "health": obj{"interval": "0s"}}}))
 	port := freePort(t)
 	background(t, "dragoman", nil, w.bin, "serve", "-c", file, "--listen", "127.0.0.1:"+port)
 	w.addr = "127.0.0.1:" + port
@@ -80,9 +81,21 @@ func inhabit(t *testing.T) *world {
 // that starts a gateway of its own.
 func (w *world) own(t *testing.T) string {
 	t.Helper()
+	var names []string
+	for _, s := range w.servers {
+		if s.local() {
+			names = append(names, s.name)
+		}
+	}
+	return w.some(t, names...)
+}
+
+// some is a configuration with some of the servers.
+func (w *world) some(t *testing.T, names ...string) string {
+	t.Helper()
 	dir, servers := t.TempDir(), obj{}
 	for _, s := range w.servers {
-		if !s.local() {
+		if !slices.Contains(names, s.name) {
 			continue
 		}
 		servers[s.name] = s.config
@@ -92,7 +105,7 @@ func (w *world) own(t *testing.T) string {
 			servers[s.name] = config
 		}
 	}
-	return writeFile(t, dir, "own.yaml", encode(obj{"servers": servers, "log": obj{"level": "error", "format": "text"}}))
+	return writeFile(t, dir, "own.yaml", encode(obj{"servers": servers, "log": obj{"level": "error", "format": "text"}, "catalog": obj{"list_deadline": "30s"}, "defaults": obj{"stop_timeout": "1s", "health": obj{"interval": "0s"}}}))
 }
 
 // application is a way for an official SDK to reach the gateway.
@@ -117,6 +130,10 @@ func applications() []application {
 		{"TypeScript SDK 2 over stdio, negotiates", 2, "stdio", "auto", "modern", false},
 	}
 }
+
+// stepTime bounds one step of a session. Most take milliseconds; on a machine that
+// is busy with other work a server takes many seconds to start.
+const stepTime = time.Minute
 
 // visit is an endpoint, and what to use there.
 type visit struct {
@@ -233,7 +250,21 @@ func TestRealClientsUseRealServers(t *testing.T) {
 		for _, g := range gophers() {
 			run(g.name, func(t *testing.T) { g.run(t, w) })
 		}
+		for _, i := range inspections() {
+			run(i.name, func(t *testing.T) { i.run(t, w) })
+		}
 	})
+	t.Run("crowds", func(t *testing.T) {
+		for i, c := range crowds() {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				c.run(t, w, i+1)
+			})
+		}
+	})
+	if !t.Failed() && w.found.complete() {
+		w.found.compare(t, w.servers)
+	}
 }
 
 // session lets an application use all servers.
@@ -274,7 +305,7 @@ func (w *world) session(t *testing.T, app application) {
 		world: w, app: app.name, own: app.transport == "stdio", eras: slices.Repeat([]string{app.era}, len(places)), want: want,
 		plan: obj{
 			"name": plain(app.name), "sdk": app.sdk, "transport": app.transport, "mode": app.mode, "directory": w.dir,
-			"visits": places, "logs": w.logs(), "tasks": app.tasks(), "changes": w.changes(app.transport), "seconds": int(patience.Seconds()),
+			"visits": places, "logs": w.logs(), "tasks": app.tasks(), "changes": w.changes(app.transport), "seconds": int(stepTime.Seconds()),
 		},
 	}
 	p.run(t)

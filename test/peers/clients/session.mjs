@@ -260,8 +260,12 @@ async function everything() {
   });
   if (plan.logs.includes(server)) {
     await step("logging", async () => {
-      await logging("toggle-simulated-logging", 1);
-      await says("toggle-simulated-logging", {}, /Stopped/);
+      // A message that belongs to no call may be overtaken by the end of the call that it came with.
+      for (let told = false; !told;) {
+        const late = new Promise((resolve) => setTimeout(resolve, 1000));
+        told = await Promise.race([logging("toggle-simulated-logging", 1).then(() => true), late.then(() => false)]);
+        await says("toggle-simulated-logging", {}, /Stopped/);
+      }
       if (!modern) await client.setLoggingLevel("emergency");
     }, { alone: true });
   }
@@ -317,7 +321,7 @@ async function official() {
     assert.equal((await call("test_error_handling")).isError, true);
   });
   await progress("test_tool_with_progress", {});
-  await step("logging", () => logging("test_tool_with_logging", 3));
+  await step("logging", () => logging("test_tool_with_logging", 3), { alone: server === "official" });
   const sessions = server === "official-sessions"; // asks by requests of its own
   if (sessions) {
     await step("elicitation", () => says("test_elicitation", { message: "who?" }, /action=accept, content=map\[username:Ada\]/));
@@ -413,7 +417,7 @@ async function together(visit) {
         if (Date.now() - begun > plan.seconds * 900) throw err;
       }
     }
-  }, { uses: [] });
+  }, { uses: visit.servers.map(({ name }) => name) });
   prefix = "";
   await step("a call of each", () => Promise.all(visit.servers.map(({ name, kind }) => {
     const [tool, args, want] = greetings[kind];
