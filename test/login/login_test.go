@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func serve(t *testing.T, section string) string {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("listen: 127.0.0.1:0\nstate: {path: %q}\nservers: {time: {builtin: time}}\nauth:\n%s\n", path, section)
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nlog: {level: debug}\nstate: {path: %q}\nservers: {time: {builtin: time}}\nauth:\n%s\n", path, section)
 	cfg, err := config.Parse("test.yaml", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +74,11 @@ func serve(t *testing.T, section string) string {
 		defer cancel()
 		if err := a.Close(closing); err != nil {
 			t.Error(err)
+		}
+		for _, secret := range []string{password, "eyJ", "anything at all", "code=", "$argon2"} { // eyJ begins every JWT
+			if strings.Contains(log.String(), secret) {
+				t.Errorf("the log, at its most talkative, has %q in it", secret)
+			}
 		}
 		if t.Failed() {
 			t.Log(log.String())
