@@ -59,8 +59,8 @@ func newPolicyCheck() *cobra.Command {
 		Use:   "check --as NAME METHOD NAME [ARGUMENTS]",
 		Short: "Decide whether somebody may do something, and say which rule decided",
 		Long:  policyCheckLong,
-		Example: `  dragoman policy check --as ann tools/call files__write_file '{"path":"/etc/passwd"}'
-  dragoman policy check --as corp:7 --role user --group staff manage Platform/users`,
+		Example: `  dragoman policy check --as ann tools/call files__read_file '{"path":"/etc/x"}'
+  dragoman policy check --as corp:7 --role admin manage Platform/users`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 || len(args) > 3 {
 				return exit(exitUsage, usageError(cmd, errors.New("want METHOD, NAME and perhaps ARGUMENTS")))

@@ -41,8 +41,8 @@ everything of the server that waits, its instructions and its start included.`, 
 				return b.Approve(ctx, args[0], args[1:], by)
 			}),
 		decision("reject SERVER NAME...", "Do not use definitions, and hear no more of them", `Do not use the definitions that wait under these names. They are not shown as
-waiting any more; what was approved before under the same name is not used either
-as long as the server gives another definition.`, "rejected",
+waiting any more; what was approved before under the same name is not used
+either as long as the server gives another definition.`, "rejected",
 			func(ctx context.Context, b *pin.Book, args []string, by string) ([]string, error) {
 				if len(args) < 2 {
 					return nil, exit(exitUsage, errors.New("say what to reject: dragoman tools diff shows what waits"))
@@ -88,8 +88,8 @@ func decision(use, short, long, done string, do func(context.Context, *pin.Book,
 
 func newToolsDiff() *cobra.Command {
 	k, all := &keeper{}, false
-	cmd := k.command("diff [SERVER]", "Show what waits for approval, beside what was approved", `Show the definitions that wait for approval, side by side with what was approved.
-Characters that do not show are written as escapes.`, 0, func(ctx context.Context, k *kept) error {
+	cmd := k.command("diff [SERVER]", "Show what waits for approval, beside what was approved", `Show the definitions that wait for approval, side by side with what was
+approved. Characters that do not show are written as escapes.`, 0, func(ctx context.Context, k *kept) error {
 		server := ""
 		if len(k.args) > 0 {
 			server = k.args[0]
