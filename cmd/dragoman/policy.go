@@ -25,7 +25,7 @@ func newPolicy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "policy",
 		Short:   "See who may do what",
-		Long:    "See who may do what, by the roles and by the policies of the configuration (access.policies).",
+		Long:    "See who may do what, by the roles and by the policies of the configuration\n(access.policies).",
 		GroupID: groupSet,
 		Args:    noSuchCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -43,8 +43,8 @@ is an action of the schema of policies, and NAME is KIND/NAME: manage
 Platform/users. ARGUMENTS are those of the call, as one JSON object.
 
 Roles are those of --role; else those of the token or the local user that --as
-names; else access.default_roles. Exits with 0 when it is allowed and with 1 when
-it is refused.`
+names; else access.default_roles. Exits with 0 when it is allowed and with 1
+when it is refused.`
 
 // policyCheck is the command policy check.
 type policyCheck struct {
