@@ -122,31 +122,31 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 			g.turnAway(w, r, err)
 			return
 		}
-		ctx, release := g.hold(r, identity)
-		defer release()
+		ctx := r.Context()
+		if identity.Principal.Method != fixedMethod { // what the configuration names needs no watch
+			held := g.hold(r, identity)
+			defer held.close()
+			ctx = held
+		}
 		bare(r)
 		next.ServeHTTP(w, r.WithContext(mcp.WithPrincipal(ctx, identity.Principal)))
 	}))
 }
 
-// hold makes a request end when its credential does. What the configuration
-// names, tokens that do not change, needs no watch.
-func (g *Guard) hold(r *http.Request, id Identity) (context.Context, func()) {
-	if id.Principal.Method == fixedMethod {
-		return r.Context(), func() {}
-	}
-	current := func() *Guard {
-		if g.o.Current == nil {
-			return g
-		}
-		return g.o.Current()
-	}
+// hold makes a request end when its credential does.
+func (g *Guard) hold(r *http.Request, id Identity) *lifetime {
 	given, ok := bearerOf(r.Header.Get("Authorization"))
-	if !ok {
-		state := r.TLS
-		return hold(r, id, func(context.Context) (Identity, error) { return current().certified(state) })
-	}
-	return hold(r, id, func(ctx context.Context) (Identity, error) { return current().bearer(ctx, given) })
+	state := r.TLS
+	return hold(r, id, func(ctx context.Context) (Identity, error) {
+		current := g
+		if g.o.Current != nil {
+			current = g.o.Current()
+		}
+		if ok {
+			return current.bearer(ctx, given)
+		}
+		return current.certified(state)
+	})
 }
 
 // fixedMethod is the method of callers with a static token.
@@ -228,7 +228,10 @@ func (g *Guard) certified(state *tls.ConnectionState) (Identity, error) {
 
 // fixed compares with every token, in a time that does not depend on which is right.
 func (g *Guard) fixed(given string) *token {
-	digest := sha256.Sum256([]byte(given))
+	if len(g.tokens) == 0 {
+		return nil
+	}
+	digest := digestOf(given)
 	var found *token
 	for i := range g.tokens {
 		if subtle.ConstantTimeCompare(digest[:], g.tokens[i].digest[:]) == 1 {

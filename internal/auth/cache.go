@@ -94,7 +94,7 @@ var _ Source = (*Cached)(nil)
 
 // Identify implements Source.
 func (c *Cached) Identify(ctx context.Context, credential string) (Identity, error) {
-	d := sha256.Sum256([]byte(credential))
+	d := digestOf(credential)
 	now := c.o.Now()
 	if v, ok := c.remembered(d, now); ok {
 		return v.identity, v.err
@@ -108,6 +108,15 @@ func (c *Cached) Identify(ctx context.Context, credential string) (Identity, err
 		c.remember(&c.bad, d, verdict{err: err, until: now.Add(c.o.Refusal)})
 	}
 	return identity, err
+}
+
+// digestOf hashes a credential; one of usual length without a copy on the heap.
+func digestOf(credential string) digest {
+	var buffer [2048]byte
+	if len(credential) > len(buffer) {
+		return sha256.Sum256([]byte(credential))
+	}
+	return sha256.Sum256(buffer[:copy(buffer[:], credential)])
 }
 
 // Forget makes every credential be looked at anew.

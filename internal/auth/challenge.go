@@ -84,9 +84,20 @@ func (g *Guard) base(r *http.Request) string {
 
 // Resource is the address that was called, as a resource (RFC 8707): what
 // credentials are for.
-func (g *Guard) Resource(r *http.Request) string {
-	return g.base(r) + strings.TrimSuffix((&url.URL{Path: r.URL.Path}).EscapedPath(), "/")
+func (g *Guard) Resource(r *http.Request) string { return g.base(r) + pathOf(r) }
+
+// pathOf is the path of a request in the one form that it has as part of a
+// resource, whatever of it the caller has escaped.
+func pathOf(r *http.Request) string {
+	path := strings.TrimSuffix(r.URL.Path, "/")
+	if strings.Trim(path, plainPath) == "" {
+		return path
+	}
+	return (&url.URL{Path: path}).EscapedPath()
 }
+
+// plainPath are characters that need no escape in a path.
+const plainPath = "/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~"
 
 // meant says whether one of the audiences is the address that was called, or
 // one above it: a token for /mcp opens /mcp/files, and not the other way round.
@@ -94,13 +105,13 @@ func (g *Guard) meant(r *http.Request, audience []string) bool {
 	if audience == nil {
 		return true
 	}
-	resource, base := g.Resource(r), g.base(r)
+	base, path := g.base(r), pathOf(r)
 	for _, aud := range audience {
-		aud = strings.TrimSuffix(aud, "/")
-		if resource == aud {
-			return true
+		above, ours := strings.CutPrefix(strings.TrimSuffix(aud, "/"), base)
+		if !ours || above != "" && above[0] != '/' {
+			continue
 		}
-		if (aud == base || strings.HasPrefix(aud, base+"/")) && strings.HasPrefix(resource, aud+"/") {
+		if rest, within := strings.CutPrefix(path, above); within && (rest == "" || rest[0] == '/') {
 			return true
 		}
 	}

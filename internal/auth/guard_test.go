@@ -243,9 +243,10 @@ func BenchmarkPrivate(b *testing.B) {
 			h := g.Private(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			r := httptest.NewRequest("POST", "http://localhost/mcp", nil)
 			w := httptest.NewRecorder()
+			header := []string{"Bearer " + token}
 			b.ReportAllocs()
 			for b.Loop() {
-				r.Header["Authorization"] = []string{"Bearer " + token}
+				r.Header["Authorization"] = header
 				h.ServeHTTP(w, r)
 				if w.Code != 200 {
 					b.Fatal(w.Code)

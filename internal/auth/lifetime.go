@@ -29,7 +29,7 @@ type lifetimeKey struct{}
 // Lifetime returns a context that ends when the credential of a request does, for
 // what outlives the request's own context. ctx is the request's, or made of it.
 func Lifetime(ctx context.Context) context.Context {
-	if held, ok := ctx.Value(lifetimeKey{}).(context.Context); ok {
+	if held, ok := ctx.Value(lifetimeKey{}).(*lifetime); ok {
 		return held
 	}
 	return context.Background()
@@ -38,11 +38,13 @@ func Lifetime(ctx context.Context) context.Context {
 // lifetime ends a request when its credential does: a revoked one at once, also
 // in the middle of a call; an expired one if the request is a stream, which would
 // go on for ever, and not if it is a call that was rightly begun.
+//
+// It is the context of the request itself, which saves one on the way of every call.
 type lifetime struct {
+	context.Context
 	again  func(context.Context) (Identity, error)
 	first  Identity
 	stream bool
-	ctx    context.Context
 	end    context.CancelCauseFunc
 
 	mu    sync.Mutex // guards what follows
@@ -51,15 +53,23 @@ type lifetime struct {
 	over  bool
 }
 
-// hold returns the context for a request of an identity, and what ends the
-// watch. again looks at the credential anew.
-func hold(r *http.Request, id Identity, again func(context.Context) (Identity, error)) (context.Context, func()) {
-	ctx, end := context.WithCancelCause(r.Context())
-	l := &lifetime{again: again, first: id, stream: isStream(r), ctx: ctx, end: end}
+// hold begins the watch over a request of an identity, which close ends. again
+// looks at the credential anew.
+func hold(r *http.Request, id Identity, again func(context.Context) (Identity, error)) *lifetime {
+	l := &lifetime{again: again, first: id, stream: isStream(r)}
+	l.Context, l.end = context.WithCancelCause(r.Context())
 	l.mu.Lock()
 	l.timer = time.AfterFunc(recheckEvery, l.check)
 	l.mu.Unlock()
-	return context.WithValue(ctx, lifetimeKey{}, ctx), l.close
+	return l
+}
+
+// Value makes the lifetime found in what is made of it.
+func (l *lifetime) Value(key any) any {
+	if key == (lifetimeKey{}) {
+		return l
+	}
+	return l.Context.Value(key)
 }
 
 // isStream says whether a request stays open by its nature.
@@ -76,7 +86,7 @@ func (l *lifetime) close() {
 }
 
 func (l *lifetime) check() {
-	ctx, cancel := context.WithTimeout(l.ctx, recheckTimeout)
+	ctx, cancel := context.WithTimeout(l, recheckTimeout)
 	defer cancel()
 	now := time.Now()
 	expired := !l.first.Expires.IsZero() && !now.Before(l.first.Expires)
