@@ -81,8 +81,9 @@ func (r *reality) page(servers []realServer) string {
 %s
 
 Written by the same run, from what happened: the program itself, with all these servers behind one gateway, and all these
-clients at the same time. Each cell is what a client did with a server, every step with checked results; a client without
-a step for something could not do it with that server. A step that fails fails the test.
+clients at the same time. Each cell is what a client did with a server, every step with checked results. A step that fails
+fails the test; one that a cell does not have was not tried there. Some were left out for time: tasks are run by two
+clients, over stdio only servers that are started by command are used, and the Inspector is asked for little.
 
 `, realHeading)
 	columns := r.columns(servers)
@@ -102,14 +103,14 @@ a step for something could not do it with that server. A step that fails fails t
 Over stdio a client starts a gateway of its own, with the servers that are started by command. Tasks are those of
 2025-11-25; a client that does not know them calls the tool and gets its result.
 
-What cannot work, and is left out of the table for that reason:
+What was left out because it cannot work:
 
 - server-everything writes log messages to a session, not to a call, and over stdio nobody says to which call a message
   belongs. In a connection that several clients share it is told to a call that is alone in it, and to nobody otherwise;
   what server-everything logs over Streamable HTTP may come after the end of the call.
 - server-everything asks for roots, and over stdio and HTTP+SSE for everything else, without saying for which call. Two
-  calls that do so at the same time in one shared session wait for each other, and are told to try again;
-  ` + "`isolation: session`" + ` keeps clients apart.
+  calls that do so at the same time in one shared session wait for each other, and are told to try again, so the clients
+  took turns with them. The setting isolation keeps clients apart; that was not run here.
 - A server of the Go SDK 1.8.0 forgets a connection's subscriptions when another subscription of that connection ends. Over
   stdio all clients share one connection; over Streamable HTTP each subscription has its own.
 
