@@ -25,6 +25,9 @@ type ServerOptions struct {
 	InputTimeout time.Duration
 	// MaxCalls bounds the requests under way in one session; 256 by default.
 	MaxCalls int
+	// ListsDiffer reports whether sessions of one principal may have different
+	// lists, so that each must hear of its own; no by default.
+	ListsDiffer func() bool
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 	Log *slog.Logger
@@ -42,6 +45,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	}
 	if o.MaxCalls == 0 {
 		o.MaxCalls = 256
+	}
+	if o.ListsDiffer == nil {
+		o.ListsDiffer = func() bool { return false }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

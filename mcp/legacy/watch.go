@@ -45,7 +45,7 @@ func (s *Session) Attach(out mcp.Stream) func() {
 	s.stream = out
 	switch {
 	case s.watch.cancel != nil || s.over():
-	case len(s.watch.uris) == 0 && !s.watch.tasks:
+	case len(s.watch.uris) == 0 && !s.watch.tasks && !s.server.o.ListsDiffer():
 		s.watch.cancel = s.server.news.join(s)
 	default:
 		s.relisten(s.filter())
