@@ -13,11 +13,14 @@ import (
 const maxErrorText = 512
 
 // newLogger returns the encoder alone, and the log that is built on it.
-func newLogger(l *lines, level slog.Leveler, format string) (slog.Handler, *slog.Logger) {
+func newLogger(l *lines, level slog.Leveler, o Options) (slog.Handler, *slog.Logger) {
 	settings := &slog.HandlerOptions{Level: level}
 	var encoder slog.Handler = slog.NewJSONHandler(l, settings)
-	if format == "text" {
+	if o.Log.Format == "text" {
 		encoder = slog.NewTextHandler(l, settings)
+	}
+	if o.Redact != nil {
+		encoder = o.Redact(encoder)
 	}
 	return encoder, slog.New(&handler{Handler: encoder, lines: l})
 }

@@ -44,6 +44,11 @@ type Options struct {
 	Servers func() []ServerStatus
 	// Gather has the metrics that built-in servers keep themselves; may be nil.
 	Gather prometheus.Gatherer
+	// Redact returns a handler that takes out of each record what no log may
+	// have, before it gives it to next; nil leaves all in. Lines of calls that went
+	// well have nothing in them that a client or a server wrote freely, and
+	// are not shown to it.
+	Redact func(next slog.Handler) slog.Handler
 	// QuietCalls leaves calls that went well out of the log, as level warn does.
 	QuietCalls bool
 	// ToolsPerServer is how many tools of one server have a label value of their
@@ -88,7 +93,7 @@ func New(o Options) (*Telemetry, error) {
 	}
 	t.tracer = tracer
 	t.lines = newLines(o.Output)
-	t.calls, t.log = newLogger(t.lines, t.level, o.Log.Format)
+	t.calls, t.log = newLogger(t.lines, t.level, o)
 	t.families = newFamilies(t.registry, o)
 	t.registry.MustRegister(&collector{t: t})
 	return t, nil
