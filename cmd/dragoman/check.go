@@ -13,6 +13,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/app"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/config/strict"
+	"github.com/dragoman-mcp/dragoman/internal/policy"
 )
 
 func newCheck() *cobra.Command {
@@ -48,7 +49,8 @@ func check(cmd *cobra.Command, src *source, form string) error {
 	s := newScreen(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	cfg, name, err := src.load()
 	if err == nil {
-		err = builtinsExist(cfg)
+		_, policies := policy.New(cfg, policy.Deps{})
+		err = errors.Join(policies, builtinsExist(cfg))
 	}
 	if form == formJSON {
 		return reportJSON(s, cfg, name, err)

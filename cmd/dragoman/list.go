@@ -196,6 +196,7 @@ func (l *list) locally(ctx context.Context, cmd *cobra.Command, k kind, server s
 		_ = a.Close(ctx) // what goes wrong now is of no use to who has the list
 	}()
 	client := newClient(0)
+	ctx = mcp.WithPrincipal(ctx, app.Operator())
 	failed := wake(ctx, a, wanted, client)
 	if ctx.Err() != nil {
 		return listing{}, interrupted(ctx, ctx.Err())

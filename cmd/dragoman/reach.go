@@ -122,11 +122,13 @@ func (r *reach) impatient(s config.Server) config.Server {
 }
 
 // modest is cfg without what belongs to a running gateway: the files that it
-// writes, and where it sends its traces. With --verbose the log is for people.
+// writes, where it sends its traces, and what others are held to. With --verbose
+// the log is for people.
 func modest(cfg *config.Config) *config.Config {
 	out := *cfg
 	out.Processes.LogDir, out.Processes.PidDir = "", ""
 	out.Telemetry.OTLPEndpoint = ""
+	out.Audit.Dir, out.Access.Pinning, out.Rates.Calls = "", "off", nil
 	out.Log = config.Log{Level: "debug", Format: "text"}
 	return &out
 }

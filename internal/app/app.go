@@ -17,9 +17,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/internal/audit"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/gateway"
+	"github.com/dragoman-mcp/dragoman/internal/secret/scan"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 	"github.com/dragoman-mcp/dragoman/internal/telemetry"
 	"github.com/dragoman-mcp/dragoman/internal/upstream"
@@ -61,6 +63,9 @@ type App struct {
 	gateway   *gateway.Gateway
 	info      []byte
 	cfg       atomic.Pointer[config.Config]
+	secrets   *scan.Scanner // takes them out of logs
+	audit     *audit.Log    // nil when there is none
+	access    access
 
 	inhouse inhouse
 	memory  memory
@@ -93,8 +98,7 @@ func Open(cfg *config.Config, o Options) (*App, error) {
 	a := &App{o: o, started: time.Now(), info: info, running: make(map[string]*running)}
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	if err := a.lay(cfg); err != nil {
-		a.stop()
-		return nil, err
+		return nil, errors.Join(err, a.scrap())
 	}
 	if err := a.replace(cfg, false); err != nil {
 		_ = a.Close(context.Background())
@@ -110,15 +114,21 @@ func (a *App) lay(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	a.secrets = scan.New(cfg.Secrets.Names)
+	learn(a.secrets, cfg)
 	a.network = egress.New(egress.Options{Guard: guard, Proxy: a.o.Proxy, UserAgent: "dragoman/" + a.o.Version})
 	a.telemetry, err = telemetry.New(telemetry.Options{
 		Log: cfg.Log, Telemetry: cfg.Telemetry, Output: a.o.LogOutput, Transport: a.network.RoundTripper(),
 		Version: a.o.Version, Servers: a.serverStatus, Gather: &a.inhouse, QuietCalls: a.o.QuietCalls,
+		Redact: a.secrets.Handler,
 	})
 	if err != nil {
-		return errors.Join(err, a.network.Close())
+		return err
 	}
 	a.log = a.telemetry.Logger()
+	if err := errors.Join(a.openAudit(cfg), a.openAccess(cfg)); err != nil {
+		return err
+	}
 	a.processes, err = supervisor.New(supervisor.Options{
 		Log: a.log, Environ: a.o.Environ,
 		LogDir: cfg.Processes.LogDir, LogBytes: int64(cfg.Processes.LogSize), PIDDir: cfg.Processes.PidDir,
@@ -134,8 +144,28 @@ func (a *App) lay(cfg *config.Config) error {
 	a.gateway = gateway.New(gateway.Options{
 		Info: a.info, Separator: cfg.Names.Separator, MaxName: cfg.Names.MaxLength,
 		TTL: cfg.Catalog.TTL, ListDeadline: cfg.Catalog.ListDeadline, PageSize: cfg.Catalog.PageSize, Log: a.log,
+		Audience: a.access.policy,
 	})
+	if a.access.follow != nil {
+		a.work.Go(a.access.follow)
+	}
 	return nil
+}
+
+// scrap releases what lay has made before it failed.
+func (a *App) scrap() error {
+	a.stop()
+	errs := []error{a.closeAccess(), a.memory.close(), a.closeAudit()}
+	if a.processes != nil {
+		errs = append(errs, a.processes.Close())
+	}
+	if a.telemetry != nil {
+		errs = append(errs, a.telemetry.Close(context.Background()))
+	}
+	if a.network != nil {
+		errs = append(errs, a.network.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Close drains and stops everything. ctx bounds how long calls under way may
@@ -160,7 +190,7 @@ func (a *App) Close(ctx context.Context) error {
 	clear(a.running)
 	a.mu.Unlock()
 	a.work.Wait()
-	errs = append(errs, a.memory.close())
+	errs = append(errs, a.closeAccess(), a.memory.close(), a.closeAudit())
 	a.parking.Close()
 	a.gateway.Close()
 	errs = append(errs, a.processes.Close())
@@ -198,10 +228,16 @@ func (a *App) Reload(cfg *config.Config) error { return a.replace(cfg, true) }
 func (a *App) replace(cfg *config.Config, reload bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	next, fresh, err := a.plan(cfg)
+	permit, err := a.access.policy.Prepare(cfg)
+	var next map[string]*running
+	var fresh []*running
+	if err == nil {
+		next, fresh, err = a.plan(cfg)
+	}
 	if err == nil {
 		var drained <-chan struct{}
 		if drained, err = a.gateway.Swap(serversOf(next), viewsOf(cfg)); err == nil {
+			permit()
 			a.adopt(cfg, next, fresh, drained)
 		}
 	}
@@ -237,7 +273,7 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 			continue
 		}
 		leg := telemetry.Leg{Side: telemetry.Outgoing, Transport: carrier(server), Server: name}
-		r := &running{cfg: server, up: up, handler: a.telemetry.Observe(up, leg), stop: func() {}}
+		r := &running{cfg: server, up: up, handler: a.guarded(server, a.telemetry.Observe(up, leg)), stop: func() {}}
 		next[name] = r
 		fresh = append(fresh, r)
 	}
@@ -258,6 +294,7 @@ func (a *App) surroundings(cfg *config.Config, name string) upstream.Surrounding
 // adopt starts what is new and lets go what is gone. a.mu is held.
 func (a *App) adopt(cfg *config.Config, next map[string]*running, fresh []*running, drained <-chan struct{}) {
 	a.warnUnchanged(cfg)
+	learn(a.secrets, cfg)
 	old := a.running
 	a.running = next
 	a.cfg.Store(cfg)
@@ -330,12 +367,23 @@ func (a *App) warnUnchanged(cfg *config.Config) {
 	for name, same := range map[string]bool{
 		"listen": was.Listen == cfg.Listen, "tls": (was.TLS.Cert == "") == (cfg.TLS.Cert == ""), "names": was.Names == cfg.Names, "catalog": was.Catalog == cfg.Catalog,
 		"limits": was.Limits == cfg.Limits, "session": was.Session == cfg.Session, "log": was.Log == cfg.Log,
-		"state": was.State == cfg.State, "processes": was.Processes == cfg.Processes, "telemetry": reflect.DeepEqual(was.Telemetry, cfg.Telemetry),
+		"state": was.State == cfg.State, "processes": was.Processes == cfg.Processes, "telemetry": reflect.DeepEqual(was.Telemetry, cfg.Telemetry), "audit": reflect.DeepEqual(was.Audit, cfg.Audit),
+		"rates": reflect.DeepEqual(was.Rates, cfg.Rates), "access.pinning": was.Access.Pinning == cfg.Access.Pinning,
 	} {
 		if !same {
 			a.log.Warn("this section has changed, which takes a restart", "section", name)
 		}
 	}
+}
+
+// listsDiffer reports whether some server may say something else to each session.
+func (a *App) listsDiffer() bool {
+	for _, server := range a.Config().Servers {
+		if server.Isolation == "session" && !server.Disabled {
+			return true
+		}
+	}
+	return false
 }
 
 func serversOf(all map[string]*running) []gateway.Server {

@@ -105,6 +105,7 @@ func (d *doors) make(name string, handler mcp.Handler) *door {
 	made := &door{name: name, handler: handler, cfg: cfg}
 	made.sessions = legacy.NewServer(handler, d.app.sealer, legacy.ServerOptions{
 		Endpoint: name, MaxSessions: l.Sessions, SessionTTL: cfg.Session.TTL, InputTimeout: cfg.Session.InputWait, Log: d.app.log,
+		ListsDiffer: d.app.listsDiffer,
 	})
 	made.stream = streamhttp.NewServer(handler, made.sessions, streamhttp.ServerOptions{
 		MaxBodyBytes: int64(l.Body), Limits: jsonrpc.Limits{MaxDepth: l.Depth}, BodyTimeout: l.BodyTimeout,

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/dragoman-mcp/dragoman/internal/telemetry"
+	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 	"github.com/dragoman-mcp/dragoman/mcp/legacy"
 	"github.com/dragoman-mcp/dragoman/mcp/stdio"
@@ -23,6 +24,7 @@ func (a *App) ServeStdio(ctx context.Context, in io.Reader, out io.WriteCloser, 
 	cfg := a.Config()
 	sessions := legacy.NewServer(handler, a.sealer, legacy.ServerOptions{Endpoint: name, InputTimeout: cfg.Session.InputWait, Log: a.log})
 	defer sessions.Close()
+	ctx = mcp.WithPrincipal(ctx, Operator())
 	conn := stdio.NewConn(in, out, stdio.Options{MaxMessageBytes: int(cfg.Limits.Body)})
 	err := legacy.Serve(ctx, conn, handler, sessions, legacy.ServeOptions{
 		Limits: jsonrpc.Limits{MaxDepth: cfg.Limits.Depth}, Grace: cfg.Shutdown.DrainTimeout,

@@ -54,9 +54,12 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if !ok {
 		return e.next.Handle(ctx, req)
 	}
+	if e.p.d.Limits == nil && action != useTask && !e.p.rules.Load().closed {
+		return e.forward(ctx, req)
+	}
 	q := e.question(ctx, req, action, what)
 	d := e.p.Decide(ctx, q)
-	e.p.d.Decided(ctx, q, d)
+	ctx = e.p.d.Decided(ctx, q, d)
 	if !d.Allow {
 		return mcp.Result{}, e.refusal(ctx, req, q)
 	}

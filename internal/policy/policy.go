@@ -31,8 +31,9 @@ type Deps struct {
 	Log *slog.Logger
 	// Address tells where the caller of ctx calls from; invalid when it is not known.
 	Address func(ctx context.Context) netip.Addr
-	// Decided is told of every decision about a call.
-	Decided func(ctx context.Context, q Question, d Decision)
+	// Decided is told of every decision about a call once access control is
+	// configured, and returns the context with which the call goes on.
+	Decided func(ctx context.Context, q Question, d Decision) context.Context
 	// Definitions approves what servers say of their tools; nil approves all.
 	Definitions Definitions
 	// Limits counts calls; nil lets all through.
@@ -58,7 +59,7 @@ func New(cfg *config.Config, d Deps) (*Policy, error) {
 		d.Address = func(context.Context) netip.Addr { return netip.Addr{} }
 	}
 	if d.Decided == nil {
-		d.Decided = func(context.Context, Question, Decision) {}
+		d.Decided = func(ctx context.Context, _ Question, _ Decision) context.Context { return ctx }
 	}
 	p := &Policy{d: d}
 	use, err := p.Prepare(cfg)

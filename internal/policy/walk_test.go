@@ -28,7 +28,7 @@ func TestEveryMethodThatDoesSomethingIsDecidedOnce(t *testing.T) {
 		"server/discover": {}, "ping": {}, "tools/list": {}, "prompts/list": {}, "resources/list": {}, "resources/templates/list": {},
 	} {
 		decided, counted := 0, &counter{}
-		p := open(t, conf(""), policy.Deps{Limits: counted, Decided: func(context.Context, policy.Question, policy.Decision) { decided++ }})
+		p := open(t, conf(""), policy.Deps{Limits: counted, Decided: func(ctx context.Context, _ policy.Question, _ policy.Decision) context.Context { decided++; return ctx }})
 		server := &recorder{}
 		req := request(t, method, `{"name":"x","uri":"file:///x","taskId":"t","ref":{"type":"ref/prompt","name":"p"},"notifications":{"resourceSubscriptions":["a:b","c:d"]}}`)
 		_, err := p.Enforce(config.Server{Name: "files"}, server).Handle(mcp.WithPrincipal(t.Context(), somebody("ann", "user")), req)

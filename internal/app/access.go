@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+
+	"github.com/dragoman-mcp/dragoman/internal/audit"
+	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/policy"
+	"github.com/dragoman-mcp/dragoman/internal/policy/limit"
+	"github.com/dragoman-mcp/dragoman/internal/policy/pin"
+	"github.com/dragoman-mcp/dragoman/mcp"
+)
+
+// access is who may do what, and how much of it.
+type access struct {
+	policy *policy.Policy
+	limits *limit.Limiter // nil when nothing is counted
+	follow func()         // takes up what other processes approve, until the App stops; nil when nothing has to be approved
+}
+
+// openAccess makes what decides about calls.
+func (a *App) openAccess(cfg *config.Config) error {
+	d := policy.Deps{Log: a.log, Decided: a.decided}
+	if len(cfg.Rates.Calls) > 0 {
+		limits, err := limit.New(cfg.Rates, limit.Options{Separator: cfg.Names.Separator, Dial: a.network.DialContext, Log: a.log})
+		if err != nil {
+			return err
+		}
+		a.access.limits, d.Limits = limits, limits
+	}
+	if cfg.Access.Pinning != "off" {
+		state, err := a.state(cfg)
+		if err != nil {
+			return err
+		}
+		book := pin.New(pin.Options{Mode: cfg.Access.Pinning, Store: state.Pins, Changed: a.refresh, Log: a.log})
+		d.Definitions = book
+		a.access.follow = func() { _ = book.Run(a.ctx, state.Feed) } // it ends with ctx only
+	}
+	var err error
+	a.access.policy, err = policy.New(cfg, d)
+	return err
+}
+
+// refresh has the lists of a server made anew.
+func (a *App) refresh(server string) { a.gateway.Refresh(server) }
+
+// decided has the decision about a call in the audit log, with the call or in
+// its place.
+func (a *App) decided(ctx context.Context, q policy.Question, d policy.Decision) context.Context {
+	if a.audit == nil {
+		return ctx
+	}
+	record := audit.Decision{Effect: "allow", Rule: d.Rule, Policy: a.access.policy.Version()}
+	if !d.Allow {
+		record.Effect = "deny"
+	}
+	ctx = audit.WithDecision(ctx, record)
+	if !d.Allow {
+		a.audit.Refused(ctx, q.Resource.Server, &mcp.Request{Method: string(q.Action), Name: q.Resource.Name})
+	}
+	return ctx
+}
+
+// guarded returns a server as callers get at it: behind the policy, and with
+// its calls on record.
+func (a *App) guarded(server config.Server, observed mcp.Handler) mcp.Handler {
+	return a.access.policy.Enforce(server, a.recorded(server.Name, observed))
+}
+
+func (a *App) closeAccess() error {
+	if a.access.limits == nil {
+		return nil
+	}
+	return a.access.limits.Close()
+}
+
+// Operator is who calls when the gateway is a program's own, on two pipes or
+// from the command line: whoever can start it with its configuration.
+func Operator() mcp.Principal {
+	return mcp.Principal{ID: "local", Name: "operator", Roles: []string{"admin"}, Method: "local"}
+}
