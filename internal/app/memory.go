@@ -36,7 +36,7 @@ func trim(ctx context.Context) {
 	defer tick.Stop()
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	var before, trimmed uint64
-	quiet, rounds := 0, trimRounds
+	quiet, rounds := 0, trimRounds-1 // once after the start
 	for {
 		select {
 		case <-tick.C:
@@ -57,6 +57,9 @@ func trim(ctx context.Context) {
 			debug.FreeOSMemory()
 			rounds++
 			trimmed = now
+			if rounds == trimRounds {
+				letCodeGo()
+			}
 		}
 	}
 }
