@@ -8,13 +8,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database"
 	builtintime "github.com/dragoman-mcp/dragoman/internal/builtin/time"
 	"github.com/dragoman-mcp/dragoman/server"
 )
 
 func table() map[string]func(*server.Env) (*server.Server, error) {
 	return map[string]func(*server.Env) (*server.Server, error){
-		"time": builtintime.New,
+		"database": database.New,
+		"time":     builtintime.New,
 	}
 }
 

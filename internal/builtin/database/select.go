@@ -1,0 +1,304 @@
+package database
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/server"
+)
+
+type selectInput struct {
+	Source  string   `json:"source,omitempty"`
+	Table   string   `json:"table" jsonschema:"as schema tells it"`
+	Columns []string `json:"columns,omitempty" jsonschema:"all when left out"`
+	Joins   []join   `json:"joins,omitempty"`
+	Where   []filter `json:"where,omitempty" jsonschema:"all must hold"`
+	Group   []string `json:"group,omitempty"`
+	Order   []string `json:"order,omitempty" jsonschema:"columns; - before one for descending"`
+	Limit   int      `json:"limit,omitempty" min:"1"`
+	Cursor  string   `json:"cursor,omitempty"`
+}
+
+type join struct {
+	Table string `json:"table"`
+	Left  string `json:"left" jsonschema:"column of a table before"`
+	Right string `json:"right" jsonschema:"column of this table that equals it"`
+	Outer bool   `json:"outer,omitempty" jsonschema:"keep rows without a match"`
+}
+
+type filter struct {
+	Column string `json:"column"`
+	Op     string `json:"op" enum:"=|!=|<|<=|>|>=|like|in|null|not null"`
+	Value  any    `json:"value,omitempty" jsonschema:"a list for in"`
+}
+
+const (
+	maxParts = 100  // columns, joins, filters and so on of one select, each
+	maxList  = 1000 // values of one in
+)
+
+func (d *database) selectRows(ctx context.Context, c *server.Call, in selectInput) (answer, error) {
+	src, err := d.pick(in.Source)
+	if err != nil {
+		return answer{}, err
+	}
+	objects, err := src.list(ctx)
+	if err != nil {
+		return answer{}, told(ctx, err)
+	}
+	b := &builder{dialect: src.Dialect(), objects: objects}
+	sql, err := b.build(in)
+	if err != nil {
+		return answer{}, err
+	}
+	return src.answer(ctx, c, engine.Query{SQL: sql, Args: b.args, Trusted: true}, in.Limit, in.Cursor)
+}
+
+// builder makes a SELECT of which each name is one that the schema has, quoted,
+// and each value an argument. Nothing that a caller writes is pasted.
+type builder struct {
+	dialect engine.Dialect
+	objects []engine.Object
+	tables  []engine.Object // of this statement, the first that of FROM
+	args    []any
+}
+
+func (b *builder) build(in selectInput) (string, error) {
+	for _, n := range []int{len(in.Columns), len(in.Joins), len(in.Where), len(in.Group), len(in.Order)} {
+		if n > maxParts {
+			return "", server.Errorf("say it with less", "no part of a select may have more than %d entries", maxParts)
+		}
+	}
+	from, err := b.from(in)
+	if err != nil {
+		return "", err
+	}
+	columns, err := b.list(in.Columns, b.expression)
+	if err != nil {
+		return "", err
+	}
+	if len(in.Columns) == 0 {
+		columns = "*"
+	}
+	where, err := b.where(in.Where)
+	if err != nil {
+		return "", err
+	}
+	group, err := b.list(in.Group, b.column)
+	if err != nil {
+		return "", err
+	}
+	order, err := b.list(in.Order, b.ordered)
+	if err != nil {
+		return "", err
+	}
+	sql := "SELECT " + columns + " FROM " + from + where
+	if group != "" {
+		sql += " GROUP BY " + group
+	}
+	if order != "" {
+		sql += " ORDER BY " + order
+	}
+	return sql, nil
+}
+
+func (b *builder) from(in selectInput) (string, error) {
+	text, err := b.table(in.Table)
+	if err != nil {
+		return "", err
+	}
+	for _, j := range in.Joins {
+		left, err := b.column(j.Left)
+		if err != nil {
+			return "", err
+		}
+		name, err := b.table(j.Table)
+		if err != nil {
+			return "", err
+		}
+		last := b.tables[len(b.tables)-1]
+		right, err := b.columnOf(last, strings.TrimPrefix(strings.TrimPrefix(j.Right, qualified(last)+"."), last.Name+"."))
+		if err != nil {
+			return "", err
+		}
+		kind := " JOIN "
+		if j.Outer {
+			kind = " LEFT JOIN "
+		}
+		text += kind + name + " ON " + left + " = " + right
+	}
+	return text, nil
+}
+
+func (b *builder) table(name string) (string, error) {
+	for _, o := range b.objects {
+		if qualified(o) == name || o.Name == name {
+			for _, before := range b.tables {
+				if qualified(before) == qualified(o) {
+					return "", server.Errorf("write this one with query", "the table %s is there twice", name)
+				}
+			}
+			b.tables = append(b.tables, o)
+			return b.qualify(o), nil
+		}
+	}
+	return "", server.Errorf("call schema to see the tables", "there is no table %q", name)
+}
+
+func (b *builder) qualify(o engine.Object) string {
+	if o.Schema == "" {
+		return b.quote(o.Name)
+	}
+	return b.quote(o.Schema) + "." + b.quote(o.Name)
+}
+
+func (b *builder) quote(name string) string {
+	q := string(b.dialect.Quote)
+	return q + strings.ReplaceAll(name, q, q+q) + q
+}
+
+// column finds name, table.name or schema.table.name among the tables of the statement.
+func (b *builder) column(name string) (string, error) {
+	for _, o := range b.tables {
+		for _, prefix := range []string{"", o.Name + ".", qualified(o) + "."} {
+			bare, found := strings.CutPrefix(name, prefix)
+			if !found {
+				continue
+			}
+			if text, err := b.columnOf(o, bare); err == nil {
+				return text, nil
+			}
+		}
+	}
+	return "", server.Errorf("call schema with detail columns", "no table of this select has a column %q", name)
+}
+
+func (b *builder) columnOf(o engine.Object, name string) (string, error) {
+	for _, f := range o.Columns {
+		if f.Name == name {
+			return b.qualify(o) + "." + b.quote(f.Name), nil
+		}
+	}
+	return "", server.Errorf("call schema with detail columns", "%s has no column %q", qualified(o), name)
+}
+
+// expression is a column or an aggregate of one.
+func (b *builder) expression(text string) (string, error) {
+	if column, err := b.column(text); err == nil {
+		return column, nil
+	}
+	function, rest, found := strings.Cut(text, "(")
+	inner, closed := strings.CutSuffix(rest, ")")
+	if !found || !closed {
+		return b.column(text)
+	}
+	if function == "count" && inner == "*" {
+		return "count(*)", nil
+	}
+	switch function {
+	case "count", "sum", "avg", "min", "max":
+	default:
+		return "", server.Errorf("take count, sum, avg, min or max, or write it with query", "the function %q is not for select", function)
+	}
+	distinct := ""
+	if bare, is := strings.CutPrefix(inner, "distinct "); is {
+		inner, distinct = bare, "DISTINCT "
+	}
+	column, err := b.column(inner)
+	return function + "(" + distinct + column + ")", err
+}
+
+func (b *builder) ordered(text string) (string, error) {
+	bare, descending := strings.CutPrefix(text, "-")
+	sql, err := b.expression(bare)
+	if descending {
+		sql += " DESC"
+	}
+	return sql, err
+}
+
+func (b *builder) list(names []string, each func(string) (string, error)) (string, error) {
+	parts := make([]string, len(names))
+	for i, name := range names {
+		text, err := each(name)
+		if err != nil {
+			return "", err
+		}
+		parts[i] = text
+	}
+	return strings.Join(parts, ", "), nil
+}
+
+func (b *builder) where(filters []filter) (string, error) {
+	parts := make([]string, len(filters))
+	for i, f := range filters {
+		column, err := b.column(f.Column)
+		if err != nil {
+			return "", err
+		}
+		condition, err := b.condition(f)
+		if err != nil {
+			return "", err
+		}
+		parts[i] = column + " " + condition
+	}
+	if len(parts) == 0 {
+		return "", nil
+	}
+	return " WHERE " + strings.Join(parts, " AND "), nil
+}
+
+func (b *builder) condition(f filter) (string, error) {
+	switch f.Op {
+	case "null":
+		return "IS NULL", nil
+	case "not null":
+		return "IS NOT NULL", nil
+	case "=", "!=", "<", "<=", ">", ">=", "like":
+		mark, err := b.argument(f.Value)
+		if f.Op == "!=" {
+			return "<> " + mark, err
+		}
+		return strings.ToUpper(f.Op) + " " + mark, err
+	case "in":
+		values, is := f.Value.([]any)
+		if !is || len(values) == 0 || len(values) > maxList {
+			return "", server.Errorf("give 1 to 1000 values", "in for %q needs a list", f.Column)
+		}
+		marks := make([]string, len(values))
+		for i, value := range values {
+			mark, err := b.argument(value)
+			if err != nil {
+				return "", err
+			}
+			marks[i] = mark
+		}
+		return "IN (" + strings.Join(marks, ", ") + ")", nil
+	}
+	return "", server.Errorf("take one that the tool's schema lists", "there is no operator %q", f.Op)
+}
+
+// argument takes a value out of the statement and returns its placeholder.
+func (b *builder) argument(value any) (string, error) {
+	switch v := value.(type) {
+	case string, bool, int64:
+		b.args = append(b.args, v)
+	case float64:
+		if v == float64(int64(v)) && v < 1<<53 && v > -1<<53 {
+			b.args = append(b.args, int64(v))
+		} else {
+			b.args = append(b.args, v)
+		}
+	case json.Number:
+		b.args = append(b.args, string(v))
+	default:
+		return "", server.Errorf("use the operator null, or a text, number or boolean", "a value of type %T cannot be compared with", value)
+	}
+	if b.dialect.Numbered {
+		return fmt.Sprintf("$%d", len(b.args)), nil
+	}
+	return "?", nil
+}

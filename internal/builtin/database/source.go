@@ -1,0 +1,116 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/sqlite"
+	"github.com/dragoman-mcp/dragoman/server"
+)
+
+const (
+	postureFor = time.Hour // for how long it is believed what a role may do
+	schemaFor  = 30 * time.Second
+)
+
+// source is a database with what is known of it.
+type source struct {
+	engine.Source
+	name, kind string
+	settings   sourceSettings
+	writer     engine.Writer // nil unless it may be written
+	log        *slog.Logger
+	now        func() time.Time
+
+	mu       sync.Mutex // guards the rest, and lets one caller look at a time
+	checked  time.Time  // when the posture was last found fine, or only warned of
+	objects  []engine.Object
+	objectsT time.Time
+}
+
+// kindOf reads from a DSN which kind of database it is for.
+func kindOf(dsn string) (string, error) {
+	scheme, _, found := strings.Cut(dsn, ":")
+	switch {
+	case !found:
+	case scheme == "sqlite":
+		return "SQLite", nil
+	}
+	return "", errors.New("begin it with sqlite:, postgres://, mysql:// or mongodb://")
+}
+
+func (d *database) open(s *server.Server, net *server.Network, name string, cfg sourceSettings, dir string) (*source, error) {
+	src := &source{name: name, settings: cfg, log: s.Log().With("source", name), now: d.now}
+	dsn := cfg.DSN.Reveal()
+	kind, err := kindOf(dsn)
+	if err != nil {
+		return nil, err
+	}
+	src.kind = kind
+	switch kind {
+	case "SQLite":
+		path := strings.TrimPrefix(dsn, "sqlite:")
+		path = strings.TrimPrefix(path, "//")
+		if path != "" && !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		src.Source = sqlite.Open(sqlite.Options{Path: path, MaxConns: cfg.MaxConnections})
+	}
+	s.OnClose(src.Source.Close)
+	s.Check("source "+name, src.health)
+	return src, nil
+}
+
+func (s *source) health(ctx context.Context) error {
+	if err := s.ready(ctx); err != nil {
+		return told(ctx, err)
+	}
+	return s.Ping(ctx)
+}
+
+// ready looks, once an hour, whether the role may do more than read.
+func (s *source) ready(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.checked.IsZero() && s.now().Sub(s.checked) < postureFor {
+		return nil
+	}
+	p, err := s.Posture(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the role of %s: %w", s.name, err)
+	}
+	if len(p.Excess) > 0 {
+		s.log.Warn("the role of a database may do more than read", "role", p.Role, "excess", strings.Join(p.Excess, "; "), "remedy", p.Remedy)
+		if s.settings.Posture != "warn" {
+			return engine.Refuse("an administrator finds the GRANTs of a better role in the log, or sets posture: warn",
+				"the role of %s may do more than read (%s), so it is not used", s.name, strings.Join(p.Excess, "; "))
+		}
+	}
+	s.checked = s.now()
+	return nil
+}
+
+// list gives the objects of a source, at most schemaFor old.
+func (s *source) list(ctx context.Context) ([]engine.Object, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.objects != nil && s.now().Sub(s.objectsT) < schemaFor {
+		return s.objects, nil
+	}
+	objects, err := s.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.objects, s.objectsT = objects, s.now()
+	return objects, nil
+}

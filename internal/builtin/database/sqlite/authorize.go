@@ -1,0 +1,91 @@
+package sqlite
+
+import (
+	"fmt"
+	"strings"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// functions may be called: those of SQLite that have no effect and reach nothing
+// outside the database. load_extension, fts3_tokenizer, readfile, writefile, edit
+// and whatever comes with an extension are not among them
+// (https://sqlite.org/lang_corefunc.html, json1, lang_datefunc, lang_mathfunc,
+// windowfunctions, fts5, rtree).
+var functions = set(`
+ abs changes char coalesce concat concat_ws format glob hex if ifnull iif instr last_insert_rowid length like likelihood
+ likely lower ltrim max min nullif octet_length printf quote random randomblob replace round rtrim sign soundex
+ sqlite_source_id sqlite_version substr substring total_changes trim typeof unhex unicode unistr unistr_quote unlikely
+ upper zeroblob subtype match
+ avg count group_concat string_agg sum total median percentile percentile_cont percentile_disc
+ row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
+ date time datetime julianday unixepoch strftime timediff current_date current_time current_timestamp
+ json jsonb json_array jsonb_array json_array_length json_array_insert json_error_position json_extract jsonb_extract json_insert jsonb_insert
+ json_object jsonb_object json_patch jsonb_patch json_pretty json_quote json_remove jsonb_remove json_replace
+ jsonb_replace json_set jsonb_set json_type json_valid json_group_array jsonb_group_array json_group_object
+ jsonb_group_object -> ->>
+ acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp floor ln log log10 log2 mod pi pow power
+ radians sin sinh sqrt tan tanh trunc
+ bm25 highlight snippet matchinfo offsets regexp rtreedepth rtreenode geopoly_area geopoly_contains_point
+ geopoly_overlap geopoly_within geopoly_json
+ sqlite_compileoption_get sqlite_compileoption_used vec_distance_l2 vec_distance_cosine vec_length vec_to_json`)
+
+// pragmas may be read, most of them through the tables that are named after them.
+var pragmas = set(`table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list
+ collation_list function_list data_version encoding user_version application_id page_count page_size schema_version`)
+
+func set(names string) map[string]bool {
+	m := map[string]bool{}
+	for name := range strings.FieldsSeq(names) {
+		m[name] = true
+	}
+	return m
+}
+
+// guard refuses at compilation whatever is not reading
+// (https://sqlite.org/c3ref/set_authorizer.html).
+func (c *conn) guard() error {
+	c.judge = func(_ *libc.TLS, _ uintptr, action int32, a, b, _, _ uintptr) int32 {
+		if why := judge(action, libc.GoString(a), libc.GoString(b)); why != "" {
+			c.refused = why
+			return lib.SQLITE_DENY
+		}
+		return lib.SQLITE_OK
+	}
+	if rc := lib.Xsqlite3_set_authorizer(c.tls, c.db, function(&c.judge), 0); rc != lib.SQLITE_OK {
+		return c.fault("set the authorizer")
+	}
+	return nil
+}
+
+func judge(action int32, a, b string) (why string) {
+	switch action {
+	case lib.SQLITE_SELECT, lib.SQLITE_RECURSIVE, lib.SQLITE_READ:
+		return ""
+	case lib.SQLITE_FUNCTION:
+		if functions[strings.ToLower(b)] {
+			return ""
+		}
+		return fmt.Sprintf("the function %s is not among those that only read", b)
+	case lib.SQLITE_PRAGMA:
+		if pragmas[strings.ToLower(a)] && (b == "" || !settable[strings.ToLower(a)]) {
+			return ""
+		}
+		return fmt.Sprintf("PRAGMA %s is not among those that only read", a)
+	}
+	if name, known := actions[action]; known {
+		return name + " does more than read"
+	}
+	return fmt.Sprintf("this statement does more than read (action %d)", action)
+}
+
+// settable are the pragmas whose argument is a value to set, not a name to look up.
+var settable = set(`encoding user_version application_id page_size schema_version page_count data_version database_list collation_list function_list`)
+
+var actions = map[int32]string{
+	lib.SQLITE_INSERT: "INSERT", lib.SQLITE_UPDATE: "UPDATE", lib.SQLITE_DELETE: "DELETE", lib.SQLITE_ATTACH: "ATTACH",
+	lib.SQLITE_DETACH: "DETACH", lib.SQLITE_TRANSACTION: "a transaction", lib.SQLITE_SAVEPOINT: "a savepoint",
+	lib.SQLITE_ALTER_TABLE: "ALTER TABLE", lib.SQLITE_REINDEX: "REINDEX", lib.SQLITE_ANALYZE: "ANALYZE",
+	lib.SQLITE_CREATE_TABLE: "CREATE TABLE", lib.SQLITE_DROP_TABLE: "DROP TABLE", lib.SQLITE_CREATE_VTABLE: "CREATE VIRTUAL TABLE",
+}
