@@ -45,6 +45,7 @@ type conn struct {
 	buf     []byte // what was read and not yet used is buf[r:w]
 	r, w    int
 	heard   bool      // something of the answer under way has come
+	early   error     // what a read has met that was made ahead of fill
 	used    bool      // it has answered a request
 	expires time.Time // while idle: when it may no longer be used
 }
@@ -81,6 +82,10 @@ func (c *conn) buffered() []byte { return c.buf[c.r:c.w] }
 // fill reads more into the buffer, at least one byte, after what is there. A
 // buffer that is full grows to twice its size.
 func (c *conn) fill() error {
+	if err := c.early; err != nil {
+		c.early = nil
+		return err
+	}
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 		if c.socket != nil && c.tls == nil {

@@ -139,7 +139,7 @@ func (c *conn) exchange(req *http.Request, out outgoing) (*http.Response, *excha
 	a := &answer{}
 	a.body = body{conn: c, req: req, stop: c.watch(req.Context())}
 	c.heard = false
-	n, sendErr := c.net.Write(out.text)
+	n, sendErr := c.send(out)
 	if sendErr != nil && n == 0 {
 		return nil, a.fail(&exchangeError{err: fmt.Errorf("send request: %w", sendErr)})
 	}
@@ -162,6 +162,40 @@ func (c *conn) exchange(req *http.Request, out outgoing) (*http.Response, *excha
 	}
 	f.keepAlive = f.keepAlive && !out.last
 	return a.open(req, f, out.upgrade)
+}
+
+// early is what came of a request that was written, and its answer waited for,
+// in one go.
+type early struct {
+	sent    int
+	sendErr error
+	answer  []byte // a buffer that was lent, of which n bytes are filled
+	n       int
+	readErr error
+}
+
+// errUnsent says that a descriptor took less than all that was to be written.
+var errUnsent = errors.New("not all was written")
+
+// send writes the request, and where it is all there reads what comes first in
+// the same go.
+func (c *conn) send(out outgoing) (int, error) {
+	if c.socket == nil || c.tls != nil || out.rest != nil {
+		return c.net.Write(out.text)
+	}
+	e := c.socket.send(out.text)
+	switch {
+	case errors.Is(e.sendErr, errUnsent):
+		more, err := c.net.Write(out.text[e.sent:])
+		return e.sent + more, err
+	case e.sendErr != nil:
+		return e.sent, e.sendErr
+	case e.sent == 0: // it was interrupted, or is closed
+		return 0, e.readErr
+	}
+	c.buf, c.r, c.w = e.answer, 0, e.n
+	c.heard, c.early = e.n > 0, e.readErr
+	return e.sent, nil
 }
 
 // answer is a response and its body in one piece of memory.

@@ -11,4 +11,6 @@ func newSocket(net.Conn, *buffers) *socket { return nil }
 
 func (*socket) read() ([]byte, int, error) { return nil, 0, net.ErrClosed }
 
+func (*socket) send([]byte) early { return early{sendErr: errUnsent} }
+
 func (*socket) quiet() bool { return false }

@@ -15,6 +15,11 @@ type socket struct {
 	buffers *buffers
 	onReady func(fd uintptr) bool // made once; a closure per read would be garbage
 	onProbe func(fd uintptr) bool
+	onSend  func(fd uintptr) bool
+
+	text []byte // what send still has to write
+	sent int    // what it has written of it
+	fail error  // why it could not write more
 
 	buf []byte // result of the last call
 	n   int
@@ -34,7 +39,38 @@ func newSocket(c net.Conn, b *buffers) *socket {
 	s := &socket{raw: raw, buffers: b}
 	s.onReady = s.readReady
 	s.onProbe = s.probe
+	s.onSend = s.sendThenRead
 	return s
+}
+
+// send writes a request and waits for the first bytes of its answer, in one go:
+// nothing can have come right after the write, so that nobody looks before the
+// descriptor is readable. It returns how much was written, and why not all of
+// it; the rest is then the caller's to write, and nothing has been waited for.
+func (s *socket) send(text []byte) early {
+	s.text, s.sent, s.fail, s.buf, s.n, s.err = text, 0, nil, nil, 0, nil
+	e := early{readErr: s.raw.Read(s.onSend)}
+	if e.readErr == nil {
+		e.readErr = s.err
+	}
+	e.answer, e.n, e.sent, e.sendErr = s.buf, s.n, s.sent, s.fail
+	s.text, s.buf, s.fail = nil, nil, nil
+	return e
+}
+
+// sendThenRead is called before the wait and after it. The write is within what
+// the runtime watches: an answer that comes at once ends the wait.
+func (s *socket) sendThenRead(fd uintptr) bool {
+	if s.text == nil {
+		return s.readReady(fd)
+	}
+	n, err := writeRetrying(int(fd), s.text)
+	s.sent, s.fail = max(n, 0), err
+	if err == nil && n < len(s.text) || err == syscall.EAGAIN {
+		s.fail = errUnsent
+	}
+	s.text = nil
+	return s.fail != nil
 }
 
 // read waits for at least one byte and returns it in a buffer of its own.
@@ -81,6 +117,15 @@ func (s *socket) quiet() bool {
 func (s *socket) probe(fd uintptr) bool {
 	_, s.err = readRetrying(int(fd), s.one[:])
 	return true
+}
+
+func writeRetrying(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Write(fd, p)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
 }
 
 func readRetrying(fd int, p []byte) (int, error) {

@@ -81,7 +81,7 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 func (e *enforced) forward(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
 	result, err := e.next.Handle(ctx, req)
 	if err == nil && req.Method == "tools/call" {
-		e.tasks.note(mcp.PrincipalOf(ctx).ID, result)
+		e.tasks.note(ctx, result)
 	}
 	return result, err
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"sync"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -22,7 +23,7 @@ type owners struct {
 }
 
 // note remembers who made a task, if the call has become one.
-func (o *owners) note(principal string, result mcp.Result) {
+func (o *owners) note(ctx context.Context, result mcp.Result) {
 	task := result.Object
 	if result.Type() != mcp.TaskCreated {
 		raw := result.Get("task") // as 2025-11-25 has it
@@ -43,7 +44,7 @@ func (o *owners) note(principal string, result mcp.Result) {
 	if _, known := o.of[id]; known {
 		return // a server that gives an id twice does not give the task away
 	}
-	o.of[id] = principal
+	o.of[id] = mcp.PrincipalOf(ctx).ID
 	o.order = append(o.order, id)
 	if len(o.order) > maxTasks {
 		delete(o.of, o.order[0])

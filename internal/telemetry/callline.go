@@ -35,8 +35,9 @@ func newCallLine(l *lines, format string, attrs []slog.Attr) *callLine {
 	return &callLine{lines: l, common: appendVisible(nil, object)}
 }
 
-// write writes the line, and reports whether it could.
-func (c *callLine) write(ctx context.Context, out outcome) bool {
+// write writes the line, and reports whether it could. traced says that the
+// context may have a trace.
+func (c *callLine) write(ctx context.Context, out outcome, traced bool) bool {
 	principal, id := mcp.PrincipalOf(ctx).ID, mcp.RequestIDOf(ctx)
 	if !isPlain(principal) || !isPlain(id) {
 		return false
@@ -51,8 +52,10 @@ func (c *callLine) write(ctx context.Context, out outcome) bool {
 	b = append(b, `,"duration_ms":`...)
 	b = strconv.AppendFloat(b, float64(out.end.Sub(out.start).Microseconds())/1e3, 'f', -1, 64)
 	b = appendMember(b, "request_id", id)
-	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
-		b = appendMember(b, "trace_id", sc.TraceID().String())
+	if traced {
+		if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+			b = appendMember(b, "trace_id", sc.TraceID().String())
+		}
 	}
 	b = appendMember(b, "principal", principal)
 	b = append(b, "}\n"...)

@@ -30,7 +30,7 @@ func TestTheQuickLineIsTheOrdinaryOne(t *testing.T) {
 			l := newLines(&got)
 			begin := time.Now()
 			out := outcome{start: begin, end: begin.Add(1234567 * time.Nanosecond)}
-			if written := newCallLine(l, "json", attrs).write(ctx, out); written != c.written {
+			if written := newCallLine(l, "json", attrs).write(ctx, out, true); written != c.written {
 				t.Fatalf("written = %t, want %t", written, c.written)
 			}
 			if err := l.close(context.Background()); err != nil {

@@ -117,7 +117,7 @@ func (o *observer) logCall(ctx context.Context, req *mcp.Request, series *series
 	if o.t.o.QuietCalls && out.err == nil || !series.log.Enabled(ctx, level) {
 		return
 	}
-	if out.err == nil && series.line != nil && series.line.write(ctx, out) {
+	if out.err == nil && series.line != nil && series.line.write(ctx, out, o.t.tracer != nil || req.TraceParent != "") {
 		return
 	}
 	r := slog.NewRecord(out.end, level, "call", 0)
