@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/postgres"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/sqlite"
 	"github.com/dragoman-mcp/dragoman/server"
 )
@@ -42,6 +43,8 @@ func kindOf(dsn string) (string, error) {
 	case !found:
 	case scheme == "sqlite":
 		return "SQLite", nil
+	case scheme == "postgres", scheme == "postgresql":
+		return "PostgreSQL", nil
 	}
 	return "", errors.New("begin it with sqlite:, postgres://, mysql:// or mongodb://")
 }
@@ -62,6 +65,11 @@ func (d *database) open(s *server.Server, net *server.Network, name string, cfg 
 			path = filepath.Join(dir, path)
 		}
 		src.Source = sqlite.Open(sqlite.Options{Path: path, MaxConns: cfg.MaxConnections})
+	case "PostgreSQL":
+		src.Source, err = postgres.Open(postgres.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
+	}
+	if err != nil {
+		return nil, err
 	}
 	s.OnClose(src.Source.Close)
 	s.Check("source "+name, src.health)

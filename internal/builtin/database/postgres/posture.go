@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+)
+
+// table collects rows of texts.
+type table struct{ rows [][]string }
+
+func (t *table) Columns([]engine.Column) {}
+
+func (t *table) Row(array []byte) bool {
+	var row []any
+	if json.Unmarshal(array, &row) != nil {
+		return false
+	}
+	texts := make([]string, len(row))
+	for i, v := range row {
+		if v != nil {
+			texts[i] = fmt.Sprint(v)
+		}
+	}
+	t.rows = append(t.rows, texts)
+	return true
+}
+
+// own runs a statement of this package.
+func (s *Source) own(ctx context.Context, sql string, most int) ([][]string, error) {
+	var t table
+	err := s.Run(ctx, engine.Query{SQL: sql, Max: most, Trusted: true}, &t)
+	return t.rows, err
+}
+
+// excessSQL lists what the current role may do beyond reading.
+const excessSQL = `SELECT what FROM (
+ SELECT current_user::text AS what, 0 AS n
+ UNION ALL SELECT r.what, 1 FROM pg_catalog.pg_roles, LATERAL (VALUES (rolsuper, 'is a superuser'), (rolcreaterole, 'creates roles'),
+  (rolcreatedb, 'creates databases'), (rolreplication, 'replicates'), (rolbypassrls, 'passes over row security')) r (yes, what)
+  WHERE rolname = current_user AND r.yes
+ UNION ALL SELECT 'is a member of ' || rolname, 2 FROM pg_catalog.pg_roles WHERE rolname IN ('pg_write_server_files', 'pg_read_server_files',
+  'pg_execute_server_program', 'pg_signal_backend', 'pg_write_all_data', 'pg_maintain', 'pg_checkpoint', 'pg_create_subscription')
+  AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AND pg_has_role(current_user, oid, 'MEMBER')
+ UNION ALL SELECT 'creates schemas in the database', 3 WHERE has_database_privilege(current_database(), 'CREATE')
+ UNION ALL (SELECT 'creates in the schema ' || nspname, 4 FROM pg_catalog.pg_namespace
+  WHERE nspname !~ '^pg_(temp|toast)' AND has_schema_privilege(oid, 'CREATE') ORDER BY nspname LIMIT 5)
+ UNION ALL (SELECT 'writes ' || oid::regclass, 5 FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'f', 'v')
+  AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')
+  AND (has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(oid, 'INSERT, UPDATE')) ORDER BY relname LIMIT 5)
+) x ORDER BY n`
+
+func (s *Source) Posture(ctx context.Context) (engine.Posture, error) {
+	rows, err := s.own(ctx, excessSQL, 100)
+	if err != nil {
+		return engine.Posture{}, err
+	}
+	p := engine.Posture{Role: rows[0][0]}
+	for _, row := range rows[1:] {
+		p.Excess = append(p.Excess, row[0])
+	}
+	if len(p.Excess) == 0 {
+		return p, nil
+	}
+	places, err := s.own(ctx, `SELECT current_database(), nspname FROM pg_catalog.pg_namespace
+ WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND has_schema_privilege(oid, 'USAGE') ORDER BY nspname`, 100)
+	if err != nil {
+		return engine.Posture{}, err
+	}
+	p.Remedy = remedy(places)
+	return p, nil
+}
+
+// remedy is what makes a role that only reads.
+func remedy(places [][]string) string {
+	var sql strings.Builder
+	sql.WriteString("CREATE ROLE dragoman_reader LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '...';\n" +
+		"ALTER ROLE dragoman_reader SET default_transaction_read_only = on;\nALTER ROLE dragoman_reader SET statement_timeout = '60s';\n" +
+		"ALTER ROLE dragoman_reader SET temp_file_limit = '1GB';\nALTER ROLE dragoman_reader SET idle_in_transaction_session_timeout = '60s';\n")
+	for i, place := range places {
+		if i == 0 {
+			fmt.Fprintf(&sql, "GRANT CONNECT ON DATABASE %s TO dragoman_reader;\n", quote(place[0]))
+		}
+		fmt.Fprintf(&sql, "GRANT USAGE ON SCHEMA %[1]s TO dragoman_reader;\nGRANT SELECT ON ALL TABLES IN SCHEMA %[1]s TO dragoman_reader;\n"+
+			"ALTER DEFAULT PRIVILEGES IN SCHEMA %[1]s GRANT SELECT ON TABLES TO dragoman_reader;\nREVOKE CREATE ON SCHEMA %[1]s FROM PUBLIC;\n", quote(place[1]))
+	}
+	return sql.String()
+}
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+const (
+	maxObjects = 10_000
+	maxFields  = 200_000
+
+	visible    = `c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT c.relispartition AND has_table_privilege(c.oid, 'SELECT')`
+	objectsSQL = `SELECT n.nspname, c.relname, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'table' END,
+ obj_description(c.oid, 'pg_class'), c.reltuples::bigint::text, c.oid::text,
+ (SELECT string_agg(pg_get_indexdef(i.indexrelid), E'\n') FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid),
+ (SELECT string_agg(pg_get_constraintdef(k.oid), E'\n' ORDER BY k.contype DESC, k.conname) FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('p', 'u', 'f'))
+ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE ` + visible + ` ORDER BY n.nspname, c.relname`
+	fieldsSQL = `SELECT c.oid::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text, col_description(c.oid, a.attnum), pg_get_expr(d.adbin, d.adrelid),
+ (SELECT k.confrelid::regclass::text FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conkey = ARRAY[a.attnum] LIMIT 1)
+ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE ` + visible + ` ORDER BY c.oid, a.attnum`
+)
+
+func (s *Source) Objects(ctx context.Context) ([]engine.Object, error) {
+	names, err := s.own(ctx, objectsSQL, maxObjects)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := s.own(ctx, fieldsSQL, maxFields)
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]engine.Object, len(names))
+	at := map[string]*engine.Object{}
+	for i, row := range names {
+		objects[i] = engine.Object{Schema: row[0], Name: row[1], Kind: row[2], Comment: row[3], Rows: -1, Indexes: lines(row[6]), Keys: lines(row[7])}
+		if row[2] == "table" {
+			_, _ = fmt.Sscan(row[4], &objects[i].Rows)
+		}
+		at[row[5]] = &objects[i]
+	}
+	for _, row := range fields {
+		if o := at[row[0]]; o != nil {
+			o.Columns = append(o.Columns, engine.Field{Name: row[1], Type: row[2], Required: row[3] == "true", Comment: row[4], Default: row[5], References: row[6]})
+		}
+	}
+	return objects, nil
+}
+
+func lines(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
+}
