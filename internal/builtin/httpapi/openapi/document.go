@@ -193,7 +193,7 @@ func (d *Document) paths() {
 
 // maxName is the longest name of an operation: with a server's name before it,
 // it still fits what APIs of models accept (64 characters).
-const maxName = 48
+const maxName = 40
 
 // name gives every operation a name that depends on nothing but itself, unless
 // several would have the same: each of those gets a part of the hash of its

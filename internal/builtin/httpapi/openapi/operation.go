@@ -77,6 +77,9 @@ func (d *Document) operation(method, path string, item object, v any) (*Operatio
 	if op.Name == "" {
 		op.Name = plain(strings.ToLower(method)+"_"+path, 200)
 	}
+	if c := op.Name; c == "" || c[0] >= '0' && c[0] <= '9' || c[0] == '-' {
+		op.Name = "op_" + c
+	}
 	if err := checkTemplate(op.template()); err != nil {
 		return nil, err
 	}
