@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/httpapi"
 	builtintime "github.com/dragoman-mcp/dragoman/internal/builtin/time"
 	"github.com/dragoman-mcp/dragoman/server"
 )
@@ -16,6 +17,7 @@ import (
 func table() map[string]func(*server.Env) (*server.Server, error) {
 	return map[string]func(*server.Env) (*server.Server, error){
 		"database": database.New,
+		"httpapi":  httpapi.New,
 		"time":     builtintime.New,
 	}
 }

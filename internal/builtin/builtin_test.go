@@ -19,7 +19,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // samples are the settings that servers need to be made at all. DIR is a directory of the test's own.
 func samples() map[string]string {
-	return map[string]string{}
+	return map[string]string{
+		"httpapi": `{"document": "httpapi/testdata/small.yaml", "surface": "search"}`,
+	}
 }
 
 const (
