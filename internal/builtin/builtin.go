@@ -11,6 +11,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/httpapi"
 	builtintime "github.com/dragoman-mcp/dragoman/internal/builtin/time"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/web"
 	"github.com/dragoman-mcp/dragoman/server"
 )
 
@@ -19,6 +20,7 @@ func table() map[string]func(*server.Env) (*server.Server, error) {
 		"database": database.New,
 		"httpapi":  httpapi.New,
 		"time":     builtintime.New,
+		"web":      web.New,
 	}
 }
 
