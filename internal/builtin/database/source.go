@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/mysql"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/postgres"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/sqlite"
 	"github.com/dragoman-mcp/dragoman/server"
@@ -45,6 +46,8 @@ func kindOf(dsn string) (string, error) {
 		return "SQLite", nil
 	case scheme == "postgres", scheme == "postgresql":
 		return "PostgreSQL", nil
+	case scheme == "mysql", scheme == "mariadb":
+		return "MySQL", nil
 	}
 	return "", errors.New("begin it with sqlite:, postgres://, mysql:// or mongodb://")
 }
@@ -67,6 +70,8 @@ func (d *database) open(s *server.Server, net *server.Network, name string, cfg 
 		src.Source = sqlite.Open(sqlite.Options{Path: path, MaxConns: cfg.MaxConnections})
 	case "PostgreSQL":
 		src.Source, err = postgres.Open(postgres.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
+	case "MySQL":
+		src.Source, err = mysql.Open(mysql.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
 	}
 	if err != nil {
 		return nil, err

@@ -1,0 +1,259 @@
+// Package mysql reads databases of MySQL and MariaDB. What only reads is held
+// four times: the role (Posture), a verdict on the words of a statement and a list
+// of the functions it may call, a read-only transaction that is rolled back, and
+// prepared statements, of which each is one.
+//
+// It does not know MCP, nor who asks, nor how to reach a network.
+package mysql
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/server/backend"
+)
+
+// Options say which database, and bound it.
+type Options struct {
+	DSN       string // mysql://user:password@host:port/database?tls=true|skip-verify|false
+	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	MaxConns  int      // 4 when 0
+	MaxCell   int      // bytes of one packet, and so of one row; 16 MiB when 0
+	Functions []string // that may be called beyond those known
+}
+
+const (
+	connectLimit = 10 * time.Second
+	killLimit    = 700 * time.Millisecond
+)
+
+// Source is one database, read through a pool.
+type Source struct {
+	connector driver.Connector
+	pool      *backend.Pool[*conn]
+	allowed   map[string]bool
+}
+
+var _ engine.Source = (*Source)(nil)
+
+// conn is a connection with its number, by which another can end what it does.
+type conn struct {
+	driver.Conn
+	id int64
+}
+
+// Open returns a source. Nothing is connected before it is used.
+func Open(o Options) (*Source, error) {
+	config, err := configure(o)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 4
+	}
+	s := &Source{connector: connector, allowed: map[string]bool{}}
+	for _, name := range o.Functions {
+		s.allowed[strings.ToLower(name)] = true
+	}
+	s.pool = backend.NewPool(backend.PoolOptions[*conn]{
+		Open: s.connect, Close: func(c *conn) { _ = c.Close() }, Max: o.MaxConns, OpenTimeout: connectLimit,
+	})
+	return s, nil
+}
+
+// configure fills the driver's configuration by itself, since its own DSN has
+// switches for several statements at once, for local files and for passwords in
+// the open.
+func configure(o Options) (*mysql.Config, error) {
+	u, err := url.Parse(o.DSN)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("it is no URL like mysql://user@host/database")
+	}
+	c := mysql.NewConfig()
+	c.Net, c.Addr, c.DBName, c.User = "tcp", u.Host, strings.TrimPrefix(u.Path, "/"), u.User.Username()
+	if u.Port() == "" {
+		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	c.Passwd, _ = u.User.Password()
+	c.DialFunc, c.Timeout, c.MaxAllowedPacket = o.Dial, connectLimit, o.MaxCell
+	if o.MaxCell == 0 {
+		c.MaxAllowedPacket = 16 << 20
+	}
+	c.Logger, c.Collation = &mysql.NopLogger{}, "utf8mb4_general_ci"
+	for name, values := range u.Query() {
+		if name != "tls" {
+			return nil, fmt.Errorf("the only parameter is tls, and not %q", name)
+		}
+		c.TLSConfig = values[0]
+	}
+	if host := u.Hostname(); c.TLSConfig == "" && host != "localhost" && !loopback(host) {
+		c.TLSConfig = "true" // to another machine in the open only when told
+	}
+	return c, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (s *Source) connect(ctx context.Context) (*conn, error) {
+	raw, err := s.connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: raw}
+	for _, statement := range []string{"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'", "SET SESSION TRANSACTION READ ONLY",
+		"SET SESSION group_concat_max_len = 1048576"} {
+		if err := c.exec(ctx, statement); err != nil {
+			return nil, errors.Join(err, raw.Close())
+		}
+	}
+	err = c.query(ctx, "SELECT CONNECTION_ID()", nil, func(_ driver.Rows, row []driver.Value) bool {
+		if row != nil {
+			_, _ = fmt.Sscan(fmt.Sprint(row[0]), &c.id)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	return c, nil
+}
+
+func (c *conn) exec(ctx context.Context, sql string) error {
+	_, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, sql, nil)
+	return err
+}
+
+var errEnough = errors.New("enough rows")
+
+// query runs one prepared statement. When take wants no more, the error is
+// errEnough and the connection has rows that nobody reads.
+func (c *conn) query(ctx context.Context, sql string, args []any, take func(driver.Rows, []driver.Value) bool) error {
+	statement, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, sql)
+	if err != nil {
+		return err
+	}
+	values := make([]driver.NamedValue, len(args))
+	for i, arg := range args {
+		values[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
+	}
+	rows, err := statement.(driver.StmtQueryContext).QueryContext(ctx, values)
+	if err != nil {
+		return errors.Join(err, statement.Close())
+	}
+	row := make([]driver.Value, len(rows.Columns()))
+	if !take(rows, nil) { // columns, before there are rows
+		return errEnough
+	}
+	for {
+		switch err := rows.Next(row); {
+		case errors.Is(err, io.EOF):
+			return errors.Join(rows.Close(), statement.Close())
+		case err != nil:
+			return err
+		case !take(rows, row):
+			return errEnough
+		}
+	}
+}
+
+func (s *Source) Run(ctx context.Context, q engine.Query, rows engine.Rows) error {
+	sql, err := reads(q.SQL, s.allowed)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, sql, q, rows)
+}
+
+// run runs a judged statement in a read-only transaction.
+func (s *Source) run(ctx context.Context, sql string, q engine.Query, rows engine.Rows) error {
+	err := s.pool.Do(ctx, func(c *conn) error {
+		if err := c.exec(ctx, "START TRANSACTION READ ONLY"); err != nil {
+			return backend.Broken(err)
+		}
+		p := &pouring{rows: rows, skip: q.Skip, most: q.Max}
+		err := c.query(ctx, sql, q.Args, p.take)
+		if errors.Is(err, errEnough) || ctx.Err() != nil {
+			s.kill(context.WithoutCancel(ctx), c.id)
+			if errors.Is(err, errEnough) {
+				return backend.Broken(err)
+			}
+			return backend.Broken(ctx.Err())
+		}
+		if ended := c.exec(ctx, "ROLLBACK"); ended != nil {
+			return backend.Broken(errors.Join(err, ended))
+		}
+		return err
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return told(ctx, err)
+}
+
+// kill ends the statement of another connection, and waits for that at most killLimit.
+func (s *Source) kill(ctx context.Context, id int64) {
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
+	raw, err := s.connector.Connect(ctx)
+	if err != nil {
+		return
+	}
+	killer := &conn{Conn: raw}
+	_ = killer.exec(ctx, fmt.Sprintf("KILL QUERY %d", id))
+	_ = raw.Close()
+}
+
+// told makes of what the server says something that the caller can act on.
+func told(ctx context.Context, err error) error {
+	var fault *mysql.MySQLError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !errors.As(err, &fault):
+		return err
+	case fault.Number == 1792 || fault.Number == 1295 || fault.Number == 1290: // read-only transaction; not preparable; --secure-file-priv and the like
+		return engine.Refuse(advice, "%s", fault.Message)
+	case fault.Number == 1045: // access denied to the role itself
+		return err
+	}
+	return engine.Refuse("look at the tables and columns with schema", "%s", fault.Message)
+}
+
+func (s *Source) Explain(ctx context.Context, q engine.Query) (string, error) {
+	sql, err := reads(q.SQL, s.allowed)
+	if err != nil {
+		return "", err
+	}
+	var t table
+	if err := s.run(ctx, "EXPLAIN "+sql, engine.Query{Args: q.Args, Max: 10_000}, &t); err != nil {
+		return "", err
+	}
+	return t.text(), nil
+}
+
+func (s *Source) Dialect() engine.Dialect { return engine.Dialect{Name: "mysql", Quote: '`'} }
+
+func (s *Source) Ping(ctx context.Context) error {
+	return s.Run(ctx, engine.Query{SQL: "SELECT 1", Max: 1}, &table{})
+}
+
+func (s *Source) Close() error { return s.pool.Close() }
