@@ -1,0 +1,215 @@
+// Package local is a volume that is a directory of this machine. Everything in it is reached relative to open
+// directories; no path is checked first and used later. It does not know which keys may be used, apart from asking for
+// those that symbolic links lead to.
+package local
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/volume"
+)
+
+// settling is how old a change must be before the times of a file tell it from the next. Clocks of file systems move
+// every 10 ms or faster; a network's may be off by some more.
+const settling = 100 * time.Millisecond
+
+// Volume is a directory. Make it with Open.
+type Volume struct {
+	root   *os.Root
+	path   string // as links write it
+	permit func(key string) error
+
+	mu    sync.Mutex // guards locks
+	locks map[string]*keyLock
+}
+
+var _ volume.Volume = (*Volume)(nil)
+
+// Open opens a directory. permit says whether a key that a symbolic link leads to may be used.
+func Open(dir string, permit func(key string) error) (*Volume, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(abs)
+	if err != nil {
+		return nil, err
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = real
+	}
+	return &Volume{root: root, path: strings.TrimSuffix(filepath.ToSlash(abs), "/"), permit: permit, locks: map[string]*keyLock{}}, nil
+}
+
+// Close closes the directory.
+func (v *Volume) Close() error { return v.root.Close() }
+
+// Stat describes what is at key. Of a link it describes what that leads to, and of a link that leads nowhere, the link.
+func (v *Volume) Stat(_ context.Context, key string) (volume.Info, error) {
+	p, err := v.locate(key, true, false)
+	if err != nil {
+		return volume.Info{}, err
+	}
+	defer p.close()
+	info, err := p.dir.Lstat(p.name)
+	if err != nil {
+		return volume.Info{}, err
+	}
+	return describe(key, info), nil
+}
+
+func describe(key string, info fs.FileInfo) volume.Info {
+	i := volume.Info{
+		Key: key, Dir: info.IsDir(), Modified: info.ModTime(), Mode: info.Mode().String(),
+		Version: version(info), Settled: time.Since(changed(info)) > settling,
+	}
+	if !i.Dir {
+		i.Size = info.Size()
+	}
+	return i
+}
+
+// List gives the entries of a directory. It holds no more of them in memory than it returns, and a batch.
+func (v *Volume) List(ctx context.Context, key, after string, max int) ([]volume.Info, error) {
+	p, err := v.locate(key, true, false)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	f, info, err := p.open(os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if !info.IsDir() {
+		return nil, volume.ErrNotDir
+	}
+	names, err := smallest(ctx, f, after, max)
+	if err != nil {
+		return nil, err
+	}
+	dir := p.dir
+	if p.name != "." {
+		if dir, err = v.enter(p.dir, p.name, info, nil, false); err != nil {
+			return nil, err
+		}
+		defer func() { _ = dir.Close() }()
+	}
+	return entries(dir, key, names)
+}
+
+// entries describes the names in an open directory. What is gone meanwhile is left out.
+func entries(dir *os.Root, key string, names []string) ([]volume.Info, error) {
+	list := make([]volume.Info, 0, len(names))
+	for _, name := range names {
+		info, err := dir.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		i := describe(volume.Join(key, name), info)
+		if info.Mode()&fs.ModeSymlink != 0 {
+			if i.Link, err = dir.Readlink(name); err != nil {
+				continue
+			}
+		}
+		list = append(list, i)
+	}
+	return list, nil
+}
+
+// smallest reads a directory and keeps the first names after the given one.
+func smallest(ctx context.Context, dir *os.File, after string, max int) ([]string, error) {
+	const batch = 1024
+	var kept []string
+	for {
+		names, err := dir.Readdirnames(batch)
+		for _, name := range names {
+			if _, err := volume.Clean(name); name > after && err == nil {
+				kept = append(kept, name)
+			}
+		}
+		if len(kept) > max+4*batch || err != nil {
+			slices.Sort(kept)
+			kept = kept[:min(len(kept), max)]
+		}
+		if errors.Is(err, io.EOF) {
+			return kept, nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Open opens a file for reading.
+func (v *Volume) Open(_ context.Context, key string) (volume.File, error) {
+	p, err := v.locate(key, true, false)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	f, info, err := p.open(os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		_ = f.Close()
+		return nil, volume.ErrIsDir
+	}
+	return &file{f, describe(key, info)}, nil
+}
+
+type file struct {
+	*os.File
+	info volume.Info
+}
+
+func (f *file) Info() volume.Info { return f.info }
+
+func (f *file) Range(_ context.Context, offset, length int64) (io.ReadCloser, error) {
+	if length < 0 {
+		length = max(f.info.Size-offset, 0)
+	}
+	return io.NopCloser(io.NewSectionReader(f.File, offset, length)), nil
+}
+
+func (f *file) Tag(ctx context.Context) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, &ending{ctx, io.NewSectionReader(f.File, 0, f.info.Size)}); err != nil {
+		return "", err
+	}
+	return tag(h.Sum(nil)), nil
+}
+
+func tag(sum []byte) string { return "sha256:" + hex.EncodeToString(sum) }
+
+// ending is a reader that ends with its context.
+type ending struct {
+	ctx context.Context // of the one call that reads
+	io.Reader
+}
+
+func (r *ending) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, fmt.Errorf("read: %w", err)
+	}
+	return r.Reader.Read(p)
+}
