@@ -128,7 +128,8 @@ func modest(cfg *config.Config) *config.Config {
 	out := *cfg
 	out.Processes.LogDir, out.Processes.PidDir = "", ""
 	out.Telemetry.OTLPEndpoint = ""
-	out.Audit.Dir, out.Access.Pinning, out.Rates.Calls = "", "off", nil
+	out.Audit.Dir, out.Rates.Calls = "", nil
+	out.Access = config.Access{Pinning: "off"}
 	out.Log = config.Log{Level: "debug", Format: "text"}
 	return &out
 }
