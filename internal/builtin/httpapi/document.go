@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -273,7 +274,8 @@ func (a *api) base(doc *openapi.Document) (*url.URL, bool, error) {
 // credentials are those of the settings, completed by the document's schemes.
 func (a *api) credentials(doc *openapi.Document) ([]outbound.Credential, error) {
 	out := make([]outbound.Credential, 0, len(a.cfg.Auth))
-	for _, c := range a.cfg.Auth {
+	for _, set := range a.cfg.Auth {
+		c := set.plain()
 		if c.Scheme == "" {
 			out = append(out, c)
 			continue
@@ -286,7 +288,7 @@ func (a *api) credentials(doc *openapi.Document) ([]outbound.Credential, error) 
 				names = append(names, name)
 			}
 			return nil, server.Errorf("take one of: "+strings.Join(names, ", "), "the document has no security scheme %q", c.Scheme)
-		case c.APIKey != "" && c.In == "":
+		case c.Kind == outbound.APIKey && c.In == "":
 			if scheme.Kind != "apiKey" || scheme.Name == "" || strings.ContainsAny(scheme.Name, "\r\n\x00 ") {
 				return nil, server.Errorf("write in and name", "the scheme %s is no API key", c.Scheme)
 			}
@@ -313,10 +315,8 @@ func (a *api) wanted(op *openapi.Operation) bool {
 func matches(patterns []string, op *openapi.Operation) bool {
 	for _, p := range patterns {
 		if tag, isTag := strings.CutPrefix(p, "tag:"); isTag {
-			for _, t := range op.Tags {
-				if glob(tag, t) {
-					return true
-				}
+			if slices.ContainsFunc(op.Tags, func(t string) bool { return glob(tag, t) }) {
+				return true
 			}
 			continue
 		}

@@ -58,12 +58,14 @@ func (a *api) openGraph() error {
 	if err != nil {
 		return err
 	}
+	var credentials []outbound.Credential
 	for _, c := range a.cfg.Auth {
+		credentials = append(credentials, c.plain())
 		if c.Scheme != "" {
 			return server.Errorf("leave it out, or write in and name", "a credential has a scheme, which only OpenAPI documents have")
 		}
 	}
-	sender, err := a.sender(at, a.cfg.Auth, true)
+	sender, err := a.sender(at, credentials, true)
 	if err != nil {
 		return err
 	}
@@ -195,7 +197,7 @@ func (a *api) addOperation(g *graph, op *graphql.Operation, words string) {
 		Name: op.Name, Title: strings.TrimSpace(apart(op.Name)), Description: openapi.Clean(words+" ", 300) + "GraphQL operation " + op.Name + ".", Hints: hints,
 		Input: g.schema.Variables(op), Output: outline(),
 	}, func(ctx context.Context, c *server.Call, in map[string]json.RawMessage) (answer, error) {
-		return a.send(ctx, c, &own, op, in, nil)
+		return a.send(ctx, c, &own, op, request{arguments: in})
 	})
 }
 
@@ -380,11 +382,11 @@ func (a *api) execute(ctx context.Context, c *server.Call, in queryInput) (answe
 	if in.Operation != "" {
 		op.Name = in.Operation
 	}
-	return a.send(ctx, c, g, op, in.Variables, in.Fields)
+	return a.send(ctx, c, g, op, request{in.Variables, in.Fields})
 }
 
 // send carries an operation out that was judged.
-func (a *api) send(ctx context.Context, c *server.Call, g *graph, op *graphql.Operation, variables map[string]json.RawMessage, fields []string) (answer, error) {
+func (a *api) send(ctx context.Context, c *server.Call, g *graph, op *graphql.Operation, q request) (answer, error) {
 	if op.Mutation && a.cfg.GraphQL.Mutations == "ask" {
 		if err := c.Confirm(fmt.Sprintf("Let %s change something at %s with the mutation %s?", a.name(), g.at.Host, op.Name)); err != nil {
 			return answer{}, err
@@ -394,18 +396,19 @@ func (a *api) send(ctx context.Context, c *server.Call, g *graph, op *graphql.Op
 	if op.Name != "" {
 		body["operationName"] = op.Name
 	}
-	if len(variables) > 0 {
-		body["variables"] = variables
+	if len(q.arguments) > 0 {
+		body["variables"] = q.arguments
 	}
 	got, err := g.post(ctx, body, c.Principal, !op.Mutation)
 	if err != nil {
 		return answer{}, unsent(err, !op.Mutation)
 	}
 	c.Untrusted(g.at.Host)
-	if len(fields) > 0 { // they are named from data on
-		for i, f := range fields {
-			fields[i] = "data." + strings.TrimPrefix(f, "data.")
-		}
+	var fields []string
+	for _, f := range q.fields { // they are named from data on
+		fields = append(fields, "data."+strings.TrimPrefix(f, "data."))
+	}
+	if len(fields) > 0 {
 		fields = append(fields, "errors")
 	}
 	out, err := a.shape(c, got, fields)

@@ -112,7 +112,7 @@ func (a *api) sender(base *url.URL, credentials []outbound.Credential, private b
 	}
 	tokens := server.Reach{Private: true, Deny: reach.Deny, TrustProxy: reach.TrustProxy}
 	for _, c := range credentials {
-		if u, err := url.Parse(c.OAuth2.TokenURL); err == nil && u.Hostname() != "" {
+		if u, err := url.Parse(c.Token.URL); err == nil && u.Hostname() != "" {
 			tokens.Only = append(tokens.Only, u.Hostname())
 		}
 	}

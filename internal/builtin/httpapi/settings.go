@@ -19,8 +19,8 @@ type settings struct {
 	Pin     string        `yaml:"pin"`
 	GraphQL graphSettings `yaml:"graphql"`
 	// BaseURL is where the API is; what the document says when it is empty.
-	BaseURL string                `yaml:"base_url"`
-	Auth    []outbound.Credential `yaml:"auth"`
+	BaseURL string       `yaml:"base_url"`
+	Auth    []credential `yaml:"auth"`
 	// Headers are sent with every request.
 	Headers map[string]server.Secret `yaml:"headers"`
 	Surface string                   `yaml:"surface" default:"auto" enum:"auto|direct|search"`
@@ -59,7 +59,7 @@ func (s *settings) Validate() error {
 		}
 	}
 	for i := range s.Auth {
-		if err := s.Auth[i].Validate(); err != nil {
+		if err := s.Auth[i].check(); err != nil {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (s *settings) reserved(credentials []outbound.Credential) (header, query, c
 	}
 	for _, c := range credentials {
 		switch {
-		case c.APIKey == "":
+		case c.Kind != outbound.APIKey:
 		case c.In == "query":
 			query = append(query, c.Name)
 		case c.In == "cookie":

@@ -96,16 +96,23 @@ func (s *Schema) Describe(name string, depth int, words bool, fits func(string) 
 				return text, false
 			}
 			text = more
-			for _, to := range leadsTo(d) {
-				if t := s.schema.Types[to]; t != nil && !seen[to] && !t.BuiltIn {
-					seen[to] = true
-					next = append(next, t)
-				}
-			}
+			next = append(next, s.unseen(d, seen)...)
 		}
 		level = next
 	}
 	return text, true
+}
+
+// unseen are the types that a type leads to and that are not in seen yet.
+func (s *Schema) unseen(d *ast.Definition, seen map[string]bool) []*ast.Definition {
+	var next []*ast.Definition
+	for _, to := range leadsTo(d) {
+		if t := s.schema.Types[to]; t != nil && !seen[to] && !t.BuiltIn {
+			seen[to] = true
+			next = append(next, t)
+		}
+	}
+	return next
 }
 
 func leadsTo(d *ast.Definition) []string {

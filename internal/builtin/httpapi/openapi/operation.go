@@ -55,8 +55,6 @@ type Body struct {
 	description string
 	schema      any
 	encoding    object
-	// files are the parts that are sent as files whatever their schema says.
-	old bool
 }
 
 const maxParameters = 256

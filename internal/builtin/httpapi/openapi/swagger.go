@@ -3,6 +3,7 @@ package openapi
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -48,28 +49,25 @@ func (op *Operation) oldBody() error {
 	if len(types) == 0 {
 		types = texts(list(op.doc.root, "consumes"))
 	}
-	form, encoding, required := object{}, object{}, []any{}
-	files := false
-	for _, l := range [][]any{list(op.pathItem(), "parameters"), list(op.node, "parameters")} {
-		for _, v := range l {
-			o, _, err := op.doc.resolved(v)
-			if err != nil {
-				return fmt.Errorf("parameter: %w", err)
-			}
-			switch text(o, "in") {
-			case "body":
-				op.Body = &Body{Required: truth(o, "required"), schema: o["schema"], description: Clean(text(o, "description"), 1000)}
-				op.Body.choose(types)
-				return nil
-			case "formData":
-				name := text(o, "name")
-				form[name] = o
-				files = files || text(o, "type") == "file"
-				style, explode := collection(text(o, "collectionFormat"), "query", "form")
-				encoding[name] = object{"style": style, "explode": explode}
-				if truth(o, "required") {
-					required = append(required, name)
-				}
+	all, err := op.oldParameters()
+	if err != nil {
+		return err
+	}
+	form, encoding, required, files := object{}, object{}, []any{}, false
+	for _, o := range all {
+		switch text(o, "in") {
+		case "body":
+			op.Body = &Body{Required: truth(o, "required"), schema: o["schema"], description: Clean(text(o, "description"), 1000)}
+			op.Body.choose(types)
+			return nil
+		case "formData":
+			name := text(o, "name")
+			form[name] = o
+			files = files || text(o, "type") == "file"
+			style, explode := collection(text(o, "collectionFormat"), "query", "form")
+			encoding[name] = object{"style": style, "explode": explode}
+			if truth(o, "required") {
+				required = append(required, name)
 			}
 		}
 	}
@@ -77,7 +75,7 @@ func (op *Operation) oldBody() error {
 		return nil
 	}
 	op.Body = &Body{
-		Type: "application/x-www-form-urlencoded", Required: len(required) > 0, old: true, encoding: encoding,
+		Type: formType, Required: len(required) > 0, encoding: encoding,
 		schema: object{"type": "object", "properties": form, "required": required},
 	}
 	if files || len(types) > 0 && !strings.Contains(strings.Join(types, " "), "urlencoded") {
@@ -85,6 +83,19 @@ func (op *Operation) oldBody() error {
 	}
 	op.Body.Types = []string{op.Body.Type}
 	return nil
+}
+
+// oldParameters are those of the path and of the operation, bodies among them.
+func (op *Operation) oldParameters() ([]object, error) {
+	var all []object
+	for _, v := range append(slices.Clone(list(op.pathItem(), "parameters")), list(op.node, "parameters")...) {
+		o, _, err := op.doc.resolved(v)
+		if err != nil {
+			return nil, fmt.Errorf("parameter: %w", err)
+		}
+		all = append(all, o)
+	}
+	return all, nil
 }
 
 // pathItem is where the operation is written.

@@ -48,7 +48,7 @@ func New(o Options) *Sender {
 	s := &Sender{o: o, pace: newPace(o.Rate), breaker: backend.NewBreaker(o.Breaker)}
 	for _, c := range o.Credentials {
 		one := &signer{Credential: c, client: o.TokenClient}
-		if c.kind() == "oauth2" {
+		if c.Kind == OAuth2 {
 			one.tokens = backend.NewCache(backend.CacheOptions[string]{LoadTimeout: 15 * time.Second})
 			s.closers = append(s.closers, one.tokens.Close)
 		}
