@@ -110,6 +110,7 @@ func New(env *server.Env) (*server.Server, error) {
 		d.sources[name] = src
 	}
 	d.addTools(s)
+	d.addWrite(s)
 	d.addResources(s)
 	return s, nil
 }

@@ -1,12 +1,16 @@
 package database_test
 
 import (
+	"database/sql"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+	_ "modernc.org/sqlite"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database"
+	"github.com/dragoman-mcp/dragoman/server"
 	"github.com/dragoman-mcp/dragoman/server/servertest"
 )
 
@@ -81,5 +85,56 @@ func TestPagesAreThePrefixOfTheWhole(t *testing.T) {
 	}
 	if seen != 240 {
 		t.Errorf("got %d rows in pages, want 240", seen)
+	}
+}
+
+func TestWritingIsAnotherToolThatAsks(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "w.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT); INSERT INTO t (b) VALUES ('one'), ('two'), ('three'), ('four')"); err != nil {
+		t.Fatal(err)
+	}
+	env := func(confirm string) *server.Env {
+		return &server.Env{Dir: dir, Settings: []byte(`{"sources": {"w": {"dsn": "sqlite:w.db", "write": true, "write_dsn": "sqlite:w.db", "confirm": ` + confirm + `, "max_written": 3}}}`)}
+	}
+	silent := servertest.Open(t, database.New, env("true"))
+	if r, err := silent.Call(t.Context(), "write", args{"sql": "DELETE FROM t"}); err != nil || !r.IsError {
+		t.Errorf("a client that cannot ask got %v, %v, want a refusal", r, err)
+	}
+	c := servertest.Open(t, database.New, env("false"))
+	var out struct{ Rows int64 }
+	if c.Must(t, "write", args{"sql": "UPDATE t SET b = 'x' WHERE a < 3"}, &out); out.Rows != 2 {
+		t.Errorf("got %d rows, want 2", out.Rows)
+	}
+	for sql, want := range map[string]string{
+		"UPDATE t SET b = 'y'":               "would change 4 rows",
+		"SELECT 1":                           "does not change rows",
+		"DROP TABLE t":                       "does more than read",
+		"DELETE FROM t; DELETE FROM t":       "more than one statement",
+		"ATTACH DATABASE 'x.db' AS x":        "ATTACH",
+		"UPDATE sqlite_schema SET sql = 'x'": "may not be modified",
+		"INSERT INTO t VALUES (1, 'x')":      "UNIQUE constraint failed",
+		"PRAGMA journal_mode = WAL":          "PRAGMA journal_mode",
+		"COMMIT":                             "a transaction",
+	} {
+		r, err := c.Call(t.Context(), "write", args{"sql": sql})
+		if err != nil || !r.IsError || !strings.Contains(r.Text(), want) {
+			t.Errorf("%s: got %s, %v, want %q", sql, r.Text(), err, want)
+		}
+	}
+	if r, err := c.Call(t.Context(), "query", args{"sql": "DELETE FROM t"}); err != nil || !r.IsError {
+		t.Errorf("query got %s, %v, want a refusal", r.Text(), err)
+	}
+	var rows string
+	if err := db.QueryRow("SELECT group_concat(b) FROM t").Scan(&rows); err != nil || rows != "x,x,three,four" {
+		t.Errorf("the table has %s, %v, want the one change", rows, err)
+	}
+	if r, err := servertest.Open(t, database.New, nil).Call(t.Context(), "write", args{"sql": "DELETE FROM orders"}); err == nil && !r.IsError {
+		t.Error("the sample can be written")
 	}
 }

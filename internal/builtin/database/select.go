@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
@@ -134,18 +135,16 @@ func (b *builder) from(in selectInput) (string, error) {
 }
 
 func (b *builder) table(name string) (string, error) {
-	for _, o := range b.objects {
-		if qualified(o) == name || o.Name == name {
-			for _, before := range b.tables {
-				if qualified(before) == qualified(o) {
-					return "", server.Errorf("write this one with query", "the table %s is there twice", name)
-				}
-			}
-			b.tables = append(b.tables, o)
-			return b.qualify(o), nil
-		}
+	i := slices.IndexFunc(b.objects, func(o engine.Object) bool { return qualified(o) == name || o.Name == name })
+	if i < 0 {
+		return "", server.Errorf("call schema to see the tables", "there is no table %q", name)
 	}
-	return "", server.Errorf("call schema to see the tables", "there is no table %q", name)
+	o := b.objects[i]
+	if slices.ContainsFunc(b.tables, func(before engine.Object) bool { return qualified(before) == qualified(o) }) {
+		return "", server.Errorf("write this one with query", "the table %s is there twice", name)
+	}
+	b.tables = append(b.tables, o)
+	return b.qualify(o), nil
 }
 
 func (b *builder) qualify(o engine.Object) string {

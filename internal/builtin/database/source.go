@@ -62,12 +62,7 @@ func (d *database) open(s *server.Server, net *server.Network, name string, cfg 
 	src.kind = kind
 	switch kind {
 	case "SQLite":
-		path := strings.TrimPrefix(dsn, "sqlite:")
-		path = strings.TrimPrefix(path, "//")
-		if path != "" && !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		src.Source = sqlite.Open(sqlite.Options{Path: path, MaxConns: cfg.MaxConnections})
+		src.Source = sqlite.Open(sqlite.Options{Path: filePath(dsn, dir), MaxConns: cfg.MaxConnections})
 	case "PostgreSQL":
 		src.Source, err = postgres.Open(postgres.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
 	case "MySQL":
@@ -77,8 +72,23 @@ func (d *database) open(s *server.Server, net *server.Network, name string, cfg 
 		return nil, err
 	}
 	s.OnClose(src.Source.Close)
+	if cfg.Write {
+		if src.writer, err = openWriter(net, cfg, dir); err != nil {
+			return nil, err
+		}
+		s.OnClose(src.writer.Close)
+	}
 	s.Check("source "+name, src.health)
 	return src, nil
+}
+
+// filePath is the file of a DSN of SQLite; empty for the sample.
+func filePath(dsn, dir string) string {
+	path := strings.TrimPrefix(strings.TrimPrefix(dsn, "sqlite:"), "//")
+	if path != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	return path
 }
 
 func (s *source) health(ctx context.Context) error {

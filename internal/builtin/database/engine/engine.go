@@ -77,7 +77,7 @@ type Source interface {
 type Writer interface {
 	// Write runs one statement and returns how many rows it changed. It is undone
 	// when there are more than most.
-	Write(ctx context.Context, sql string, args []any, most int64) (int64, error)
+	Write(ctx context.Context, sql string, most int64) (int64, error)
 	Close() error
 }
 

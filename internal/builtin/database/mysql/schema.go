@@ -9,7 +9,7 @@ import (
 )
 
 // readingRights are those that a role may have.
-var readingRights = set("select usage show_view show_databases process")
+const readingRights = "select usage show_view show_databases process"
 
 // Posture reads the grants of the role.
 func (s *Source) Posture(ctx context.Context) (engine.Posture, error) {
@@ -45,7 +45,7 @@ func excess(grant string) []string {
 	var more []string
 	for right := range strings.SplitSeq(withoutColumns(rights), ",") {
 		right = strings.TrimSpace(right)
-		if !readingRights[strings.ReplaceAll(strings.ToLower(right), " ", "_")] {
+		if !listed(readingRights, strings.ReplaceAll(strings.ToLower(right), " ", "_")) {
 			where, _, _ := strings.Cut(on, " TO ")
 			more = append(more, "has "+right+" on "+where)
 		}

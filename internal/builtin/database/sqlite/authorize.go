@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
+	"unsafe"
 
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
@@ -13,7 +15,7 @@ import (
 // and whatever comes with an extension are not among them
 // (https://sqlite.org/lang_corefunc.html, json1, lang_datefunc, lang_mathfunc,
 // windowfunctions, fts5, rtree).
-var functions = set(`
+const functions = `
  abs changes char coalesce concat concat_ws format glob hex if ifnull iif instr last_insert_rowid length like likelihood
  likely lower ltrim max min nullif octet_length printf quote random randomblob replace round rtrim sign soundex
  sqlite_source_id sqlite_version substr substring total_changes trim typeof unhex unicode unistr unistr_quote unlikely
@@ -29,31 +31,54 @@ var functions = set(`
  radians sin sinh sqrt tan tanh trunc
  bm25 highlight snippet matchinfo offsets regexp rtreedepth rtreenode geopoly_area geopoly_contains_point
  geopoly_overlap geopoly_within geopoly_json
- sqlite_compileoption_get sqlite_compileoption_used vec_distance_l2 vec_distance_cosine vec_length vec_to_json`)
+ sqlite_compileoption_get sqlite_compileoption_used vec_distance_l2 vec_distance_cosine vec_length vec_to_json`
 
 // pragmas may be read, most of them through the tables that are named after them.
-var pragmas = set(`table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list
- collation_list function_list data_version encoding user_version application_id page_count page_size schema_version`)
+const pragmas = `table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list
+ collation_list function_list data_version encoding user_version application_id page_count page_size schema_version`
 
-func set(names string) map[string]bool {
-	m := map[string]bool{}
-	for name := range strings.FieldsSeq(names) {
-		m[name] = true
+// listed says whether name is a word of list. It is looked for in the text, so
+// that nothing is made when the program starts.
+func listed(list, name string) bool {
+	if name == "" || strings.ContainsAny(name, " \t\n") {
+		return false
 	}
-	return m
+	for from := 0; ; {
+		i := strings.Index(list[from:], name)
+		if i < 0 {
+			return false
+		}
+		i += from
+		from = i + len(name)
+		if (i == 0 || list[i-1] <= ' ') && (from == len(list) || list[from] <= ' ') {
+			return true
+		}
+	}
 }
 
 // guard refuses at compilation whatever is not reading
 // (https://sqlite.org/c3ref/set_authorizer.html).
 func (c *conn) guard() error {
-	c.judge = func(_ *libc.TLS, _ uintptr, action int32, a, b, _, _ uintptr) int32 {
-		if why := judge(action, libc.GoString(a), libc.GoString(b)); why != "" {
-			c.refused = why
-			return lib.SQLITE_DENY
+	word := reflect.TypeFor[uintptr]()
+	callback := reflect.FuncOf([]reflect.Type{reflect.TypeFor[*libc.TLS](), word, reflect.TypeFor[int32](), word, word, word, word},
+		[]reflect.Type{reflect.TypeFor[int32]()}, false)
+	allow, deny := []reflect.Value{reflect.ValueOf(int32(lib.SQLITE_OK))}, []reflect.Value{reflect.ValueOf(int32(lib.SQLITE_DENY))}
+	c.judge = reflect.MakeFunc(callback, func(args []reflect.Value) []reflect.Value {
+		a, b := libc.GoString(uintptr(args[3].Uint())), libc.GoString(uintptr(args[4].Uint()))
+		action := int32(args[2].Int())
+		if c.own && action == lib.SQLITE_TRANSACTION || c.writes && !strings.HasPrefix(strings.ToLower(a), "sqlite_") &&
+			(action == lib.SQLITE_INSERT || action == lib.SQLITE_UPDATE || action == lib.SQLITE_DELETE) {
+			return allow
 		}
-		return lib.SQLITE_OK
-	}
-	if rc := lib.Xsqlite3_set_authorizer(c.tls, c.db, function(&c.judge), 0); rc != lib.SQLITE_OK {
+		if why := judge(action, a, b); why != "" {
+			c.refused = why
+			return deny
+		}
+		return allow
+	}).Interface()
+	// The data of an interface that holds a function is the function's address.
+	address := (*[2]uintptr)(unsafe.Pointer(&c.judge))[1]
+	if rc := lib.Xsqlite3_set_authorizer(c.tls, c.db, address, 0); rc != lib.SQLITE_OK {
 		return c.fault("set the authorizer")
 	}
 	return nil
@@ -64,12 +89,12 @@ func judge(action int32, a, b string) (why string) {
 	case lib.SQLITE_SELECT, lib.SQLITE_RECURSIVE, lib.SQLITE_READ:
 		return ""
 	case lib.SQLITE_FUNCTION:
-		if functions[strings.ToLower(b)] {
+		if listed(functions, strings.ToLower(b)) {
 			return ""
 		}
 		return fmt.Sprintf("the function %s is not among those that only read", b)
 	case lib.SQLITE_PRAGMA:
-		if pragmas[strings.ToLower(a)] && (b == "" || !settable[strings.ToLower(a)]) {
+		if listed(pragmas, strings.ToLower(a)) && (b == "" || !listed(settable, strings.ToLower(a))) {
 			return ""
 		}
 		return fmt.Sprintf("PRAGMA %s is not among those that only read", a)
@@ -81,7 +106,7 @@ func judge(action int32, a, b string) (why string) {
 }
 
 // settable are the pragmas whose argument is a value to set, not a name to look up.
-var settable = set(`encoding user_version application_id page_size schema_version page_count data_version database_list collation_list function_list`)
+const settable = `encoding user_version application_id page_size schema_version page_count data_version database_list collation_list function_list`
 
 var actions = map[int32]string{
 	lib.SQLITE_INSERT: "INSERT", lib.SQLITE_UPDATE: "UPDATE", lib.SQLITE_DELETE: "DELETE", lib.SQLITE_ATTACH: "ATTACH",

@@ -35,11 +35,14 @@ type conn struct {
 	out struct{ a, b uintptr }
 	// stop is set when the call under way shall end.
 	stop atomic.Bool
+	// writes lets rows be changed; own is set while this package's own statements
+	// are compiled.
+	writes, own bool
 	// refused is what the authorizer has refused last.
 	refused string
 	// Functions that SQLite calls are kept from being collected.
 	progress func(*libc.TLS, uintptr) int32
-	judge    func(tls *libc.TLS, arg uintptr, action int32, a, b, c, d uintptr) int32
+	judge    any // of a type with seven parameters, see guard
 }
 
 // openConn opens a file; an empty name is a database in memory.

@@ -125,9 +125,12 @@ func (s *Source) run(ctx context.Context, sql string, q engine.Query, rows engin
 
 // told makes of what went wrong something that the caller can act on.
 func (c *conn) told(ctx context.Context, err error) error {
+	var refused *engine.Error
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &refused):
+		return err
 	case c.refused != "":
 		return engine.Refuse("send one statement that only reads", "%s", c.refused)
 	case errors.Is(err, errTail):

@@ -1,0 +1,229 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/test/servers"
+)
+
+var (
+	regress = flag.String("regress", "", "`DIR` with the regression files of PostgreSQL (pganalyze/libpg_query: test/sql/postgres_regress); what share of their SELECTs is accepted is printed")
+	corpora = flag.String("corpora", "", "`DIR` with the corpora of Eszetael/postgres-mcp-hardened (tests/adversarial/corpus) and any other .txt of statements or injections, each in a line")
+	misses  = flag.Bool("misses", false, "print what is refused and should not be")
+)
+
+// temporary tables would be seen by the connection that makes them alone.
+var temporary = regexp.MustCompile(`(?i)^create\s+(or\s+replace\s+)?((local|global)\s+)?temp(orary)?\s+`)
+
+// statements cuts a file of psql into statements.
+func statements(text string) []string {
+	var all []string
+	var b strings.Builder
+	for rest := text; rest != ""; {
+		n := 1
+		switch c := rest[0]; {
+		case strings.HasPrefix(rest, "--"), c == '\\' && strings.TrimSpace(b.String()) == "":
+			if n = strings.IndexByte(rest, '\n'); n < 0 {
+				n = len(rest)
+			}
+			rest = rest[n:]
+			continue
+		case c == '\'' || c == '"':
+			escapes := c == '\'' && strings.HasSuffix(strings.ToLower(b.String()), "e")
+			for n < len(rest) && rest[n] != c {
+				if escapes && rest[n] == '\\' {
+					n++
+				}
+				n++
+			}
+			n = min(n+1, len(rest))
+		case c == '$':
+			if end := strings.IndexByte(rest[1:], '$'); end >= 0 && !strings.ContainsAny(rest[1:1+end], " \n(),;") {
+				tag := rest[:end+2]
+				if close := strings.Index(rest[len(tag):], tag); close >= 0 {
+					n = 2*len(tag) + close
+				}
+			}
+		case strings.HasPrefix(rest, "/*"):
+			if end := strings.Index(rest, "*/"); end >= 0 {
+				n = end + 2
+			}
+		case c == ';':
+			all = append(all, strings.TrimSpace(b.String()))
+			b.Reset()
+			rest = rest[1:]
+			continue
+		}
+		b.WriteString(rest[:n])
+		rest = rest[n:]
+	}
+	return all
+}
+
+// TestHarmlessSelectsAreAccepted runs the files of the regression suite. A SELECT counts when PostgreSQL answers it to
+// another connection with the same settings in a read-only transaction, and it calls no function, and no aggregate made
+// of functions, that the catalog calls volatile, unless we accept it.
+func TestHarmlessSelectsAreAccepted(t *testing.T) {
+	if *regress == "" {
+		t.Skip("give -regress DIR")
+	}
+	files, err := filepath.Glob(filepath.Join(*regress, "*.sql"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files in %s (%v)", *regress, err)
+	}
+	dsn := servers.Postgres(t)
+	base := servers.Database(t, dsn, "regress")
+	if text, err := os.ReadFile(filepath.Join(*regress, "test_setup.sql")); err == nil {
+		conn := admin(t, base)
+		for _, statement := range statements(string(text)) {
+			_, _ = conn.Exec(t.Context(), statement)
+		}
+		_ = conn.Close(t.Context())
+	}
+	counted, accepted, effects := 0, 0, 0
+	for _, file := range files {
+		c, a, e := regressFile(t, base, file)
+		counted, accepted, effects = counted+c, accepted+a, effects+e
+	}
+	share := 100 * float64(accepted) / float64(max(counted, 1))
+	t.Logf("%d files: of %d SELECTs that PostgreSQL answers and that have no effect, %d are accepted: %.2f %%; %d more call what may have effects, and are refused", len(files), counted, accepted, share, effects)
+	if share < 99 {
+		t.Errorf("%.2f %% are accepted, want 99", share)
+	}
+}
+
+func regressFile(t *testing.T, base, file string) (counted, accepted, effects int) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := pgx.Connect(t.Context(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close(context.Background())
+	plain := admin(t, base+"&datestyle=ISO,YMD&intervalstyle=iso_8601")
+	s := open(t, base, 1)
+	defer s.Close()
+	deadline := time.Now().Add(20 * time.Second)
+	for _, statement := range statements(string(text)) {
+		if time.Now().After(deadline) || root.IsClosed() {
+			return
+		}
+		lower := strings.ToLower(statement)
+		if !slices.ContainsFunc([]string{"select", "with", "values", "table", "("}, func(p string) bool { return strings.HasPrefix(lower, p) }) {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			if !strings.HasPrefix(lower, "begin") && !strings.HasPrefix(lower, "start") && !strings.HasPrefix(lower, "set") && !strings.HasPrefix(lower, "copy") {
+				_, _ = root.Exec(ctx, temporary.ReplaceAllString(statement, "CREATE "), pgx.QueryExecModeSimpleProtocol)
+			}
+			cancel()
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, _ = plain.Exec(ctx, "BEGIN READ ONLY")
+		_, direct := plain.Exec(ctx, "DECLARE direct CURSOR FOR "+statement)
+		if direct == nil {
+			_, direct = plain.Exec(ctx, "FETCH 10 FROM direct")
+		}
+		_, _ = plain.Exec(ctx, "ROLLBACK")
+		if direct == nil {
+			_, ours := run(ctx, s, statement)
+			var refused *engine.Error
+			switch {
+			case ours == nil:
+				counted, accepted = counted+1, accepted+1
+			case errors.As(ours, &refused) && volatile(ctx, t, root, refused.Message):
+				effects++
+			default:
+				counted++
+				if *misses {
+					t.Logf("%s: %v\n%s", filepath.Base(file), ours, statement)
+				}
+			}
+		}
+		cancel()
+	}
+	return counted, accepted, effects
+}
+
+// volatile says, apart from our own lists, whether what was refused is a function that the catalog calls volatile.
+func volatile(ctx context.Context, t *testing.T, root *pgx.Conn, message string) bool {
+	name, is := strings.CutPrefix(message, "the function ")
+	name, _, _ = strings.Cut(name, " may do")
+	if !is {
+		return false
+	}
+	var n int
+	err := root.QueryRow(ctx, `SELECT count(*) FROM pg_proc p LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid WHERE p.proname = $1 AND (p.provolatile = 'v'
+ OR EXISTS (SELECT FROM pg_proc f WHERE f.provolatile = 'v' AND f.oid IN (a.aggtransfn, a.aggfinalfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn, a.aggcombinefn)))`, name).Scan(&n)
+	return err == nil && n > 0
+}
+
+// TestCorporaAreRefused runs whole corpora of others, each line of which is a statement or an injection.
+func TestCorporaAreRefused(t *testing.T) {
+	if *corpora == "" {
+		t.Skip("give -corpora DIR")
+	}
+	files, err := filepath.Glob(filepath.Join(*corpora, "*.txt"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files in %s (%v)", *corpora, err)
+	}
+	dsn := servers.Postgres(t)
+	root := admin(t, dsn, schemaSQL+"CREATE TABLE t (a int, b int, x int); CREATE TABLE t1 (id int, a int); ALTER TABLE t2 ADD id int")
+	s := open(t, dsn, 1)
+	state := func() (text string) {
+		if err := root.QueryRow(t.Context(), "SELECT (SELECT string_agg(x, ',') FROM t2) || (SELECT count(*) FROM pg_class) || (SELECT last_value FROM seq) || txid_snapshot_xmax(txid_current_snapshot())").Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	before, lines, refusedN := state(), 0, 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Split(strings.TrimRight(line, "\r\n"), "\t")
+			sql, expect := fields[0], ""
+			if len(fields) > 1 {
+				expect, sql = fields[0], fields[1]
+			}
+			sql = strings.NewReplacer("{{T2}}", "t2", "{{T}}", "users", "{{COL}}", "password").Replace(sql)
+			for _, form := range []string{sql, "SELECT * FROM t2 WHERE x = '" + sql + "'", "SELECT * FROM users WHERE id = " + sql} {
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				_, err := run(ctx, s, form)
+				cancel()
+				lines++
+				if err != nil {
+					refusedN++
+				}
+				if strings.HasPrefix(sql, "EXPLAIN") || strings.HasPrefix(sql, "SHOW") || filepath.Base(file) == "redaction_evasion.txt" {
+					expect = "" // explain is another tool, SHOW is no SELECT, and what may be seen is for the GRANTs to say
+				}
+				if form == sql && (expect == "deny" && err == nil || expect == "allow" && err != nil) {
+					t.Errorf("%s: %s: got %v", filepath.Base(file), sql, err)
+				}
+				if errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s: %s: took 3 s", filepath.Base(file), form)
+				}
+			}
+		}
+	}
+	if after := state(); after != before {
+		t.Errorf("the database has changed from %s to %s", before, after)
+	}
+	t.Logf("%d files: %d statements, %d of them refused, 0 writes unless said above", len(files), lines, refusedN)
+}
