@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/httpapi"
 	builtintime "github.com/dragoman-mcp/dragoman/internal/builtin/time"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/web"
@@ -17,10 +18,11 @@ import (
 
 func table() map[string]func(*server.Env) (*server.Server, error) {
 	return map[string]func(*server.Env) (*server.Server, error){
-		"database": database.New,
-		"httpapi":  httpapi.New,
-		"time":     builtintime.New,
-		"web":      web.New,
+		"database":   database.New,
+		"httpapi":    httpapi.New,
+		"filesystem": filesystem.New,
+		"time":       builtintime.New,
+		"web":        web.New,
 	}
 }
 

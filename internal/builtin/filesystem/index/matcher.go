@@ -97,3 +97,12 @@ func required(re *syntax.Regexp) []uint32 {
 	}
 	return nil
 }
+
+// Check says what is wrong with the text of a query.
+func (q Query) Check() error {
+	if q.Text == "" {
+		return nil
+	}
+	_, err := newMatcher(q)
+	return err
+}

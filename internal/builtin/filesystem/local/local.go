@@ -29,7 +29,7 @@ const settling = 100 * time.Millisecond
 type Volume struct {
 	root   *os.Root
 	path   string // as links write it
-	permit func(key string) error
+	permit func(key string, dir bool) error
 
 	mu    sync.Mutex // guards locks
 	locks map[string]*keyLock
@@ -38,7 +38,7 @@ type Volume struct {
 var _ volume.Volume = (*Volume)(nil)
 
 // Open opens a directory. permit says whether a key that a symbolic link leads to may be used.
-func Open(dir string, permit func(key string) error) (*Volume, error) {
+func Open(dir string, permit func(key string, dir bool) error) (*Volume, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err

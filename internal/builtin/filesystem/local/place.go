@@ -35,13 +35,19 @@ func (v *Volume) locate(key string, last, make bool) (place, error) {
 		if err != nil {
 			return place{}, err
 		}
-		if next == nil {
+		if next != nil {
+			key = *next
+			continue
+		}
+		if key == asked {
 			return p, nil
 		}
-		key = *next
-		if err := v.permit(key); err != nil {
+		info, err := p.dir.Lstat(p.name)
+		if err := v.permit(p.key, err == nil && info.IsDir()); err != nil {
+			p.close()
 			return place{}, err
 		}
+		return p, nil
 	}
 	return place{}, fmt.Errorf("follow the links of %s: %w", asked, volume.ErrOutside)
 }

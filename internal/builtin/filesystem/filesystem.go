@@ -1,0 +1,158 @@
+// Package filesystem is the built-in server for files: it lists, reads, searches and, where the operator allows it,
+// changes what is in the directories that are mounted. It does not know the gateway, and reaches nothing outside of the
+// mounts: see package local for how.
+package filesystem
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/volume"
+	"github.com/dragoman-mcp/dragoman/server"
+)
+
+// New makes the server.
+func New(env *server.Env) (*server.Server, error) {
+	var cfg settings
+	if err := env.Decode(&cfg); err != nil {
+		return nil, err
+	}
+	mounts, err := cfg.open(env)
+	if err != nil {
+		return nil, err
+	}
+	f := &files{mounts: mounts, most: int64(cfg.Limits.Bytes)}
+	f.watch = newWatch(f)
+	s := server.New(env, server.About{
+		Name: "filesystem", Title: "Files",
+		Instructions: "Go on with next_cursor when truncated; pass an etag as if_match to keep what others changed.",
+		Limits:       cfg.Limits, Subscribe: f.watch.subscribe, Unsubscribe: f.watch.unsubscribe,
+	})
+	for _, m := range mounts {
+		s.OnClose(m.volume.Close)
+		s.Check("mount "+m.name, func(ctx context.Context) error {
+			_, err := m.volume.Stat(ctx, m.policy.prefix)
+			return err
+		})
+	}
+	f.watch.updated = updates(s)
+	s.Go(f.watch.run)
+	f.reading(s)
+	if slices.ContainsFunc(mounts, func(m *mount) bool { return m.policy.write }) {
+		f.writing(s)
+	}
+	f.resources(s)
+	return s, nil
+}
+
+// files is what the tools work on.
+type files struct {
+	mounts []*mount
+	most   int64 // bytes of one answer
+	watch  *watch
+}
+
+// find gives the mount of a path and the key in it. A nil mount is the directory of all mounts.
+func (f *files) find(name string) (*mount, string, error) {
+	key, err := volume.Clean(name)
+	if err != nil {
+		return nil, "", server.Errorf("write a path like docs/a.txt, without .. and \\", "cannot use the path %.200q: %w", name, err)
+	}
+	m := f.mounts[0]
+	if m.name != "" {
+		first, rest, _ := strings.Cut(key, "/")
+		at := slices.IndexFunc(f.mounts, func(m *mount) bool { return m.name == first })
+		if key == "" {
+			return nil, "", nil
+		}
+		if at < 0 {
+			return nil, "", server.Errorf("begin the path with one of: "+f.names(), "there is no mount %.100q", first)
+		}
+		m, key = f.mounts[at], rest
+	}
+	if key = volume.Join(m.policy.prefix, key); len(key) > volume.MaxKey {
+		return nil, "", server.Errorf("use a shorter path", "the path is too long")
+	}
+	return m, key, nil
+}
+
+// file gives the mount of a path that cannot be all of the mounts, and judges the key in it.
+func (f *files) file(name string, dir, write bool) (*mount, string, error) {
+	m, key, err := f.find(name)
+	if err != nil {
+		return nil, "", err
+	}
+	if m == nil {
+		return nil, "", server.Errorf("add a mount, one of: "+f.names(), "the path is the list of mounts")
+	}
+	return m, key, m.policy.check(key, dir, write)
+}
+
+func (f *files) names() string {
+	var names []string
+	for _, m := range f.mounts {
+		names = append(names, m.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// shown gives the path of a key as callers write it.
+func (m *mount) shown(key string) string {
+	key = strings.TrimPrefix(strings.TrimPrefix(key, m.policy.prefix), "/")
+	return volume.Join(m.name, key)
+}
+
+// told makes what a volume says an error for the caller. What is not known stays internal.
+func told(err error, name string) error {
+	var known *server.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	for _, e := range []struct {
+		is        error
+		what, now string
+	}{
+		{fs.ErrNotExist, "is not there", "call list or search to see what is"},
+		{fs.ErrExist, "is there already", "set overwrite, or choose another path"},
+		{fs.ErrPermission, "is closed to the server", "ask the operator for the file's permissions"},
+		{fs.ErrInvalid, "cannot be done with", "choose another path"},
+		{volume.ErrChanged, "has changed", "read it again and repeat with the new etag"},
+		{volume.ErrIsDir, "is a directory", "call list for what is in it"},
+		{volume.ErrNotDir, "is not a directory", "call stat or read for a file"},
+		{volume.ErrNotEmpty, "is a directory that is not empty", "set recursive to delete all that is in it"},
+		{volume.ErrSpecial, "is neither a file nor a directory", "choose another path"},
+		{volume.ErrOutside, "leads out of what may be used", "choose another path"},
+		{volume.ErrTooLarge, "is too large", "write less"},
+	} {
+		if errors.Is(err, e.is) {
+			t := server.Errorf(e.now, "%.200q %s", name, e.what)
+			t.Err = err
+			return t
+		}
+	}
+	return err
+}
+
+// entry is a file or directory as tools tell it.
+type entry struct {
+	Path     string `json:"path"`
+	Kind     string `json:"kind" jsonschema:"file, dir or link"`
+	Size     int64  `json:"size"`
+	Modified string `json:"modified,omitempty"`
+	ETag     string `json:"etag,omitempty"`
+}
+
+func (m *mount) entry(i volume.Info) entry {
+	e := entry{Path: m.shown(i.Key), Kind: "file", Size: i.Size, Modified: i.Modified.UTC().Format(time.RFC3339)}
+	switch {
+	case i.Dir:
+		e.Kind = "dir"
+	case i.Link != "" || strings.HasPrefix(i.Mode, "L"):
+		e.Kind = "link"
+	}
+	return e
+}

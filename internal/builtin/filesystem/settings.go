@@ -1,0 +1,147 @@
+package filesystem
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/index"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/local"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/volume"
+	"github.com/dragoman-mcp/dragoman/server"
+)
+
+type settings struct {
+	// The places that are served. None means the working directory, read-only, without keys and the like.
+	Mounts []mountSettings `yaml:"mounts"`
+	Search searchSettings  `yaml:"search"`
+	Limits server.Limits   `yaml:"limits"`
+}
+
+type mountSettings struct {
+	// The first element of its paths. May be left out when there is one mount.
+	Name string `yaml:"name"`
+	// A directory, or file:///directory.
+	URL string `yaml:"url" required:"true"`
+	// Whether anything may be changed.
+	Write bool `yaml:"write" default:"false"`
+	// The only directory within it that is served.
+	Prefix string `yaml:"prefix"`
+	// The largest file that is written or edited.
+	MaxBytes server.Size `yaml:"max_bytes" default:"16MiB" min:"1" max:"1GiB"`
+	// The only extensions that files may have, such as .md.
+	Extensions []string `yaml:"extensions"`
+	// Whether names that begin with a dot are served.
+	Hidden bool `yaml:"hidden" default:"false"`
+	// Patterns of what is not served, such as *.pem or private/**.
+	Deny []string `yaml:"deny"`
+}
+
+type searchSettings struct {
+	// Memory for what is remembered of files, for each mount.
+	Memory server.Size `yaml:"memory" default:"64MiB" min:"64KiB" max:"4GiB"`
+	// Larger files are not searched by content.
+	MaxFile server.Size `yaml:"max_file" default:"64MiB" min:"1KiB" max:"16GiB"`
+}
+
+// Validate says what is wrong with mounts as a whole.
+func (s *settings) Validate() error {
+	seen := map[string]bool{}
+	for i, m := range s.Mounts {
+		key, err := volume.Clean(m.Name)
+		switch {
+		case m.Name == "" && len(s.Mounts) > 1:
+			return fmt.Errorf("mounts[%d] has no name: give each mount one when there are several", i)
+		case err != nil || key != m.Name || strings.Contains(key, "/"):
+			return fmt.Errorf("mounts[%d].name %q is not one element of a path", i, m.Name)
+		case seen[m.Name]:
+			return fmt.Errorf("mounts[%d].name %q is given twice", i, m.Name)
+		}
+		seen[m.Name] = true
+		if _, err := m.policy(); err != nil {
+			return fmt.Errorf("mounts[%d].%w", i, err)
+		}
+	}
+	return nil
+}
+
+func (m mountSettings) policy() (*policy, error) {
+	p := &policy{write: m.Write, hidden: m.Hidden}
+	var err error
+	if p.prefix, err = volume.Clean(m.Prefix); err != nil {
+		return nil, fmt.Errorf("prefix: %w", err)
+	}
+	for _, pattern := range m.Deny {
+		g, err := index.ParseGlob(strings.ToLower(strings.TrimSuffix(pattern, "/**")))
+		if err != nil || strings.Trim(pattern, "/* ") == "" {
+			return nil, fmt.Errorf("deny: cannot read the pattern %q", pattern)
+		}
+		p.deny = append(p.deny, g)
+	}
+	for _, e := range m.Extensions {
+		if e == "" {
+			return nil, errors.New("extensions: one is empty")
+		}
+		p.extensions = append(p.extensions, "."+strings.ToLower(strings.TrimPrefix(e, ".")))
+	}
+	return p, nil
+}
+
+// A mount is a volume with its policy. Keys within it begin at the prefix.
+type mount struct {
+	name   string
+	volume volume.Volume
+	index  *index.Index
+	policy *policy
+	max    int64 // bytes of a file that is written
+}
+
+func (s *settings) open(env *server.Env) ([]*mount, error) {
+	list := s.Mounts
+	if len(list) == 0 {
+		list = []mountSettings{{URL: ".", MaxBytes: 16 << 20, Deny: secrets()}}
+	}
+	var mounts []*mount
+	for _, m := range list {
+		one, err := m.open(env, s.Search)
+		if err != nil {
+			for _, m := range mounts {
+				_ = m.volume.Close()
+			}
+			return nil, fmt.Errorf("mount %s: %w", m.URL, err)
+		}
+		mounts = append(mounts, one)
+	}
+	return mounts, nil
+}
+
+func (m mountSettings) open(env *server.Env, search searchSettings) (*mount, error) {
+	p, err := m.policy()
+	if err != nil {
+		return nil, err
+	}
+	dir, isURL := strings.CutPrefix(m.URL, "file://")
+	if scheme, _, found := strings.Cut(m.URL, "://"); found && !isURL {
+		return nil, fmt.Errorf("there are no mounts of %s://; give a directory or file:///directory", scheme)
+	}
+	if strings.HasPrefix(dir, "~/") {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(home, dir[2:])
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(env.Dir, dir)
+	}
+	v, err := local.Open(dir, p.link)
+	if err != nil {
+		return nil, err
+	}
+	return &mount{
+		name: m.Name, volume: v, policy: p, max: int64(m.MaxBytes),
+		index: index.New(v, index.Options{Bytes: int(search.Memory), MaxFile: int64(search.MaxFile)}),
+	}, nil
+}

@@ -1,0 +1,333 @@
+package filesystem
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/text"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/volume"
+	"github.com/dragoman-mcp/dragoman/server"
+)
+
+func changing() server.Hints {
+	return server.Hints{ReadOnly: server.No, Destructive: server.Yes, Idempotent: server.No, OpenWorld: server.No}
+}
+
+func (f *files) writing(s *server.Server) {
+	server.AddTool(s, server.Tool{Name: "write", Title: "Write a file", Description: "Makes a file, or replaces its content.", Hints: changing()}, f.write)
+	server.AddTool(s, server.Tool{Name: "edit", Title: "Edit a file", Description: "Replaces texts in a file; all other bytes stay.", Hints: changing()}, f.edit)
+	server.AddTool(s, server.Tool{Name: "change", Title: "Copy, move, delete, mkdir", Description: "Copies a file, moves or deletes a file or directory, or makes a directory.", Hints: changing()}, f.change)
+}
+
+type writeInput struct {
+	Path     string `json:"path"`
+	Text     string `json:"text"`
+	Encoding string `json:"encoding,omitempty" jsonschema:"or base64; default utf-8"`
+	IfMatch  string `json:"if_match,omitempty" jsonschema:"expected etag"`
+	Create   bool   `json:"create,omitempty" jsonschema:"only if absent"`
+}
+
+// done is what tools that change something tell.
+type done struct {
+	Path string `json:"path"`
+	ETag string `json:"etag,omitempty"`
+	Diff string `json:"diff,omitempty"`
+}
+
+func (f *files) write(ctx context.Context, c *server.Call, in writeInput) (done, error) {
+	m, key, err := f.file(in.Path, false, true)
+	if err != nil {
+		return done{}, err
+	}
+	data := []byte(in.Text)
+	switch {
+	case in.Encoding == "base64":
+		data, err = base64.StdEncoding.DecodeString(in.Text)
+	case in.Encoding != "":
+		var form text.Form
+		if form, err = text.Named(in.Encoding, nil); err == nil {
+			data, err = form.Encode(in.Text)
+		}
+	}
+	if err != nil {
+		return done{}, server.Errorf("use base64 for bytes, or a name such as utf-8 or utf-16le", "cannot encode the text: %w", err)
+	}
+	return f.put(ctx, m, key, data, volume.Condition{Match: in.IfMatch, Absent: in.Create})
+}
+
+func (f *files) put(ctx context.Context, m *mount, key string, data []byte, when volume.Condition) (done, error) {
+	if int64(len(data)) > m.max {
+		return done{}, server.Errorf("write less", "the file would have %d bytes; files of this mount may have %d", len(data), m.max)
+	}
+	if _, err := m.volume.Put(ctx, key, bytes.NewReader(data), int64(len(data)), when); err != nil {
+		return done{}, told(err, m.shown(key))
+	}
+	return m.done(ctx, key)
+}
+
+func (m *mount) done(ctx context.Context, key string) (done, error) {
+	d := done{Path: m.shown(key)}
+	file, err := m.volume.Open(ctx, key)
+	if err != nil {
+		return d, nil // a directory, or gone again: what was asked is done
+	}
+	defer func() { _ = file.Close() }()
+	if file.Info().Size <= maxHashed {
+		d.ETag, err = file.Tag(ctx)
+	}
+	return d, told(err, d.Path)
+}
+
+type editInput struct {
+	Path    string   `json:"path"`
+	Edits   []change `json:"edits"`
+	DryRun  bool     `json:"dry_run,omitempty" jsonschema:"only diff"`
+	IfMatch string   `json:"if_match,omitempty"`
+	Enc     string   `json:"encoding,omitempty"`
+}
+
+type change struct {
+	Old string `json:"old" jsonschema:"must be there once"`
+	New string `json:"new"`
+	All bool   `json:"all,omitempty" jsonschema:"replace every one"`
+}
+
+func (f *files) edit(ctx context.Context, c *server.Call, in editInput) (done, error) {
+	m, key, err := f.file(in.Path, false, true)
+	if err != nil {
+		return done{}, err
+	}
+	data, tag, err := m.whole(ctx, key)
+	if err == nil && in.IfMatch != "" && in.IfMatch != tag {
+		err = volume.ErrChanged
+	}
+	if err != nil {
+		return done{}, told(err, in.Path)
+	}
+	sample := data[:min(len(data), text.Sample)]
+	form, err := text.Detect(sample, len(sample) == len(data))
+	if in.Enc != "" {
+		form, err = text.Named(in.Enc, sample)
+	}
+	if err != nil {
+		return done{}, server.Errorf("give encoding if it is text after all", "cannot edit %.200q: %w", in.Path, err)
+	}
+	var changes []text.Change
+	for _, e := range in.Edits {
+		changes = append(changes, text.Change(e))
+	}
+	after, spans, err := text.Edit(data, form, changes)
+	if err != nil {
+		return done{}, server.Errorf("read the file and give old exactly as it is there", "nothing was changed: %w", err)
+	}
+	d := done{Path: m.shown(key), ETag: tag}
+	if !in.DryRun {
+		if d, err = f.put(ctx, m, key, after, volume.Condition{Match: tag}); err != nil {
+			return done{}, err
+		}
+	}
+	d.Diff, _ = c.Budget.Text(diff(spans))
+	return d, nil
+}
+
+// whole reads a file that may be edited.
+func (m *mount) whole(ctx context.Context, key string) ([]byte, string, error) {
+	file, err := m.volume.Open(ctx, key)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = file.Close() }()
+	if file.Info().Size > m.max {
+		return nil, "", volume.ErrTooLarge
+	}
+	tag, err := file.Tag(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	data, err := part(ctx, file, 0, m.max+1)
+	return data, tag, err
+}
+
+// diff shows what was replaced. Lines are those of the file before each edit.
+func diff(spans []text.Span) string {
+	var b strings.Builder
+	for _, s := range spans {
+		fmt.Fprintf(&b, "@@ line %d @@\n", s.Line)
+		for _, side := range []struct{ sign, text string }{{"-", s.Old}, {"+", s.New}} {
+			for line := range strings.Lines(side.text) {
+				b.WriteString(side.sign + strings.TrimRight(line, "\r\n") + "\n")
+			}
+		}
+	}
+	return b.String()
+}
+
+type changeInput struct {
+	Op        string `json:"op" enum:"copy|move|delete|mkdir"`
+	Path      string `json:"path"`
+	To        string `json:"to,omitempty"`
+	IfMatch   string `json:"if_match,omitempty" jsonschema:"for delete"`
+	Overwrite bool   `json:"overwrite,omitempty"`
+	Recursive bool   `json:"recursive,omitempty" jsonschema:"delete all in it"`
+}
+
+func (f *files) change(ctx context.Context, _ *server.Call, in changeInput) (done, error) {
+	switch in.Op {
+	case "copy":
+		return f.copy(ctx, in)
+	case "move":
+		return f.move(ctx, in)
+	case "delete":
+		return f.remove(ctx, in)
+	}
+	return f.mkdir(ctx, in)
+}
+
+// ends gives both mounts and keys of a copy or move, each of them judged.
+func (f *files) ends(in changeInput, takes bool) (from, to *mount, keys [2]string, err error) {
+	if from, keys[0], err = f.file(in.Path, takes, takes); err != nil {
+		return nil, nil, keys, err
+	}
+	to, keys[1], err = f.file(in.To, takes, true)
+	return from, to, keys, err
+}
+
+func (f *files) copy(ctx context.Context, in changeInput) (done, error) {
+	from, to, keys, err := f.ends(in, false)
+	if err != nil {
+		return done{}, err
+	}
+	file, err := from.volume.Open(ctx, keys[0])
+	if err != nil {
+		return done{}, told(err, in.Path)
+	}
+	defer func() { _ = file.Close() }()
+	if file.Info().Size > to.max {
+		return done{}, told(volume.ErrTooLarge, in.Path)
+	}
+	if from == to && keys[0] == keys[1] {
+		return done{}, server.Errorf("choose another path", "a file cannot be copied onto itself")
+	}
+	body, err := file.Range(ctx, 0, -1)
+	if err != nil {
+		return done{}, told(err, in.Path)
+	}
+	defer func() { _ = body.Close() }()
+	_, err = to.volume.Put(ctx, keys[1], io.LimitReader(body, to.max), file.Info().Size, volume.Condition{Absent: !in.Overwrite})
+	if err != nil {
+		return done{}, told(err, in.To)
+	}
+	return to.done(ctx, keys[1])
+}
+
+func (f *files) move(ctx context.Context, in changeInput) (done, error) {
+	from, to, keys, err := f.ends(in, true)
+	if err != nil {
+		return done{}, err
+	}
+	if from != to {
+		return done{}, server.Errorf("copy the file and then delete it", "files cannot be moved to another mount")
+	}
+	if keys[0] == from.policy.prefix || keys[1] == from.policy.prefix {
+		return done{}, server.Errorf("choose another path", "the root of a mount stays where it is")
+	}
+	all, err := from.below(ctx, keys[0])
+	if err != nil {
+		return done{}, told(err, in.Path)
+	}
+	for _, i := range all {
+		for _, key := range []string{i.Key, keys[1] + strings.TrimPrefix(i.Key, keys[0])} {
+			if err := from.policy.check(key, i.Dir, true); err != nil {
+				return done{}, err
+			}
+		}
+	}
+	if _, err := from.volume.Move(ctx, keys[0], keys[1], volume.Condition{Absent: !in.Overwrite}); err != nil {
+		return done{}, told(err, in.To)
+	}
+	return to.done(ctx, keys[1])
+}
+
+func (f *files) remove(ctx context.Context, in changeInput) (done, error) {
+	m, key, err := f.file(in.Path, true, true)
+	if err != nil {
+		return done{}, err
+	}
+	if key == m.policy.prefix {
+		return done{}, server.Errorf("delete what is in it", "the root of a mount cannot be deleted")
+	}
+	all, err := m.below(ctx, key)
+	if err != nil {
+		return done{}, told(err, in.Path)
+	}
+	for _, i := range all {
+		if err := m.policy.check(i.Key, i.Dir, true); err != nil {
+			return done{}, err
+		}
+	}
+	if len(all) > 1 && !in.Recursive {
+		return done{}, told(volume.ErrNotEmpty, in.Path)
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if err := m.volume.Remove(ctx, all[i].Key, volume.Condition{Match: in.IfMatch}); err != nil {
+			return done{}, told(err, m.shown(all[i].Key))
+		}
+	}
+	return done{Path: m.shown(key)}, nil
+}
+
+// maxTree is how many files and directories one call moves or deletes.
+const maxTree = 10_000
+
+var errTree = errors.New("the tree is too large")
+
+// below gives what is at key and all below it, each directory before what is in it, whether it may be seen or not.
+func (m *mount) below(ctx context.Context, key string) ([]volume.Info, error) {
+	dir, name := volume.Split(key)
+	self, err := m.volume.List(ctx, dir, name[:len(name)-1], 1+maxTree)
+	if err != nil {
+		return nil, err
+	}
+	var all []volume.Info
+	for _, i := range self {
+		if i.Key == key {
+			all = append(all, i)
+		}
+	}
+	if len(all) == 0 {
+		i, err := m.volume.Stat(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, i)
+	}
+	for at := 0; at < len(all); at++ {
+		if !all[at].Dir || all[at].Link != "" {
+			continue
+		}
+		more, err := m.volume.List(ctx, all[at].Key, "", maxTree+1)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, more...); len(all) > maxTree {
+			return nil, &server.Error{Message: "there is too much in the directory", Next: "take one of the directories in it first", Err: errTree}
+		}
+	}
+	return all, nil
+}
+
+func (f *files) mkdir(ctx context.Context, in changeInput) (done, error) {
+	m, key, err := f.file(in.Path, true, true)
+	if err != nil {
+		return done{}, err
+	}
+	if err := m.volume.Mkdir(ctx, key); err != nil {
+		return done{}, told(err, in.Path)
+	}
+	return done{Path: m.shown(key)}, nil
+}
