@@ -11,7 +11,8 @@ import (
 )
 
 const secretsLong = `Make or change the key file with which the gateway encrypts what it keeps for
-others. File and passphrase are those of the section secrets of the configuration.`
+others. File and passphrase are those of the section secrets of the
+configuration.`
 
 const secretsRotateLong = `Put a new key before those that the key file has. From its next start on the
 gateway encrypts with it, and encrypts anew, while it serves, what was encrypted

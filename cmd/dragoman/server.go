@@ -54,8 +54,6 @@ settings in a configuration; docs/builtin has a page about each server.`,
 	f.StringSliceVar(&a.options.Hosts, "allow-host", nil, "`NAME` by which callers over HTTP may address the server besides loopback's; may be repeated")
 	f.StringVar(&a.data, "data", "", "`DIR` where the server may keep data")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log everything, on standard error")
-	cmd.MarkFlagsMutuallyExclusive("stdio", "listen")
-	cmd.MarkFlagsMutuallyExclusive("set", "settings")
 	return cmd
 }
 
@@ -80,6 +78,12 @@ func oneServer(cmd *cobra.Command, args []string) error {
 }
 
 func (a *alone) run(cmd *cobra.Command, name string) error {
+	switch {
+	case a.stdio && a.options.Listen != "":
+		return exit(exitUsage, usageError(cmd, errors.New("--stdio and --listen do not go together")))
+	case len(a.settings.Set) > 0 && a.settings.File != "":
+		return exit(exitUsage, usageError(cmd, errors.New("--set and --settings do not go together")))
+	}
 	signal.Ignore(syscall.SIGPIPE) // a client that closes our output ends us in order
 	o := a.options
 	o.Env = mcpserver.Env{

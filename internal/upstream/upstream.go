@@ -217,6 +217,8 @@ func (u *Upstream) close(ctx context.Context) error {
 	}
 	u.Abort()
 	u.links.Wait()
+	u.usual.stop()
+	u.lists.stop()
 	var errs []error
 	for _, r := range u.replicas {
 		errs = append(errs, r.opener.close())
