@@ -13,6 +13,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CONFIG ?=
 FUZZTIME ?= 30s
 COVERAGE_MIN ?= 90
+DATA ?= .cache/quality
 
 # Programs and libraries; test/ holds what needs the whole binary or peers.
 PRODUCT = $(shell go list ./... 2>/dev/null | grep -v '/test\(/\|$$\)')
@@ -107,6 +108,10 @@ test-coverage: peers ## coverage of all packages by all tests, at least COVERAGE
 	go tool cover -func coverage.out | tail -n 1
 	@go tool cover -func coverage.out | awk -v min=$(COVERAGE_MIN) \
 	  'END {sub("%", "", $$3); if ($$3 + 0 < min) {print "coverage " $$3 " % is below " min " %"; exit 1}}'
+
+.PHONY: quality
+quality: ## F1 of the content that the server web finds; DATA=DIR has the repositories wcxb and scrapinghub
+	go run ./test/quality -data '$(DATA)'
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME

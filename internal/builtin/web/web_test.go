@@ -56,7 +56,7 @@ func newSite(t testing.TB, pages map[string]string) *site {
 			w.Header().Set(name, value)
 		}
 		w.WriteHeader(status)
-		_, _ = w.Write([]byte(text))
+		_, _ = w.Write([]byte(strings.ReplaceAll(text, "HOST", "http://"+r.Host)))
 	}))
 	t.Cleanup(s.Close)
 	return s

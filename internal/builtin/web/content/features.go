@@ -17,8 +17,9 @@ type pageFacts struct {
 	kinds                []float32
 	title, about         map[string]bool
 	data                 string
-	article              map[string]bool
-	headline             int // words before the first h1, or -1
+	runs                 map[string]bool // of Facts.Article
+	article              bool            // the page says that it is one
+	headline             int             // words before the first h1, or -1
 	best                 float64
 }
 
@@ -60,8 +61,9 @@ func (d *Document) finish(facts Facts) {
 	}
 	p.title, p.about = wordSet(facts.Title), wordSet(facts.Description)
 	p.data = strings.ToLower(facts.Data)
-	p.article = runsOf(Words(facts.Article))
+	p.runs = runsOf(Words(facts.Article))
 	p.kinds = kinds(facts, d)
+	p.article = p.kinds[0] > 0 || p.kinds[3] > 0
 }
 
 func (b *Block) isProse() bool {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"slices"
 )
 
 // Depth is how many questions each tree asks.
@@ -127,39 +126,4 @@ func ReadModel(r io.Reader) (*Model, error) {
 		}
 	}
 	return m, nil
-}
-
-// Choose returns which blocks to take so that the expected F1 of the page is largest, given how likely each is content: those
-// that are likelier than some bound, where the bound is the page's own.
-func Choose(d *Document, p []float32) []bool {
-	order := make([]int, len(p))
-	var all float64
-	for i := range p {
-		order[i] = i
-		all += float64(p[i]) * float64(len(d.Blocks[i].Words))
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case p[a] > p[b]:
-			return -1
-		case p[a] < p[b]:
-			return 1
-		}
-		return 0
-	})
-	var mass, words, best float64
-	upto := 0
-	for n, i := range order {
-		w := float64(len(d.Blocks[i].Words))
-		mass += float64(p[i]) * w
-		words += w
-		if f := 2 * mass / (words + all); f > best {
-			best, upto = f, n+1
-		}
-	}
-	taken := make([]bool, len(p))
-	for _, i := range order[:upto] {
-		taken[i] = true
-	}
-	return taken
 }

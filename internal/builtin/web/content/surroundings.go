@@ -170,8 +170,8 @@ func (d *Document) articleFeatures(f [][]float32) {
 		words = append(words, b.Words...)
 	}
 	in := make([]bool, len(words))
-	for i := 0; i+run <= len(words) && len(d.page.article) > 0; i++ {
-		if d.page.article[strings.Join(words[i:i+run], " ")] {
+	for i := 0; i+run <= len(words) && len(d.page.runs) > 0; i++ {
+		if d.page.runs[strings.Join(words[i:i+run], " ")] {
 			in[i], in[i+1], in[i+2], in[i+3] = true, true, true, true
 		}
 	}
@@ -185,6 +185,7 @@ func (d *Document) articleFeatures(f [][]float32) {
 		}
 		all += n
 		shares[i] = float32(ratio(n, len(b.Words)))
+		b.inArticle = shares[i]
 	}
 	before := 0
 	for i, b := range d.Blocks {
@@ -208,7 +209,7 @@ func cutRunes(s string) string { return strings.ToValidUTF8(s, "") }
 // order of Blocks.
 func (d *Document) Context(f [][]float32, p []float32) [][]float32 {
 	for _, e := range d.elems {
-		e.score = 0
+		e.mass = 0
 	}
 	var mass, words float64
 	for i, b := range d.Blocks {
@@ -216,7 +217,7 @@ func (d *Document) Context(f [][]float32, p []float32) [][]float32 {
 		mass += float64(p[i]) * w
 		words += w
 		for e := b.in; e != nil; e = e.parent {
-			e.score += float64(p[i]) * w
+			e.mass += float64(p[i]) * w
 		}
 	}
 	out := make([][]float32, len(f))
@@ -229,7 +230,7 @@ func (d *Document) Context(f [][]float32, p []float32) [][]float32 {
 		}
 		e := b.in
 		for range 7 {
-			row = append(row, float32(e.score/float64(e.words+1)))
+			row = append(row, float32(e.mass/float64(e.words+1)))
 			if e.parent != nil {
 				e = e.parent
 			}

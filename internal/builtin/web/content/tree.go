@@ -27,11 +27,12 @@ type Block struct {
 	// Text is the text of the block with single spaces.
 	Text string
 
-	linked int // words within links
-	in     *elem
-	at     int // words of the page before this block
-	index  int
-	same   int // blocks of the page with this very text
+	linked    int // words within links
+	in        *elem
+	at        int // words of the page before this block
+	index     int
+	same      int     // blocks of the page with this very text
+	inArticle float32 // share of the words that Facts.Article has, too
 }
 
 // elem is an element that has text, with what is known of its subtree.
@@ -45,8 +46,9 @@ type elem struct {
 	linked  int
 	prose   int // words in blocks that look like prose
 	blocks  int
-	score   float64
-	twins   int // children of the same parent with the same sign, itself included
+	score   float64 // of the paragraphs below, see vote
+	mass    float64 // words below, each as likely as Context was told
+	twins   int     // children of the same parent with the same sign, itself included
 	seenKid map[uint64]int
 }
 
