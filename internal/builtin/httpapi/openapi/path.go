@@ -35,8 +35,10 @@ type piece struct {
 	name bool
 }
 
+// braces find the parameters of a template.
+var braces = regexp.MustCompile(`\{([^{}/]+)\}`)
+
 func pieces(template string) []piece {
-	braces := regexp.MustCompile(`\{([^{}/]+)\}`)
 	var out []piece
 	at := 0
 	for _, m := range braces.FindAllStringSubmatchIndex(template, -1) {

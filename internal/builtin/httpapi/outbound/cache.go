@@ -2,7 +2,9 @@ package outbound
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +23,7 @@ const (
 // kept is an answer with until when it is fresh.
 type kept struct {
 	Answer
-	vary  map[string]string // the headers of the request that it depends on
+	asked http.Header // with which headers it was asked for, credentials aside
 	fresh time.Time
 }
 
@@ -56,13 +58,8 @@ func (s *Sender) lookup(m *Message) (k *kept, fresh bool) {
 		return nil, false
 	}
 	k, ok := s.cache.Peek(cacheKey(m))
-	if !ok {
+	if !ok || !maps.EqualFunc(k.asked, m.Header, slices.Equal) {
 		return nil, false
-	}
-	for name, value := range k.vary {
-		if strings.Join(m.Header.Values(name), ",") != value {
-			return nil, false
-		}
 	}
 	return k, s.o.Now().Before(k.fresh)
 }
@@ -97,16 +94,9 @@ func (s *Sender) store(m *Message, a *Answer) {
 	now := s.o.Now()
 	lifetime, may := freshFor(a.Header, now)
 	asked := a.Header.Get("Etag") != "" || a.Header.Get("Last-Modified") != ""
-	vary := map[string]string{}
-	for _, name := range strings.Split(strings.Join(a.Header.Values("Vary"), ","), ",") {
-		switch name = strings.TrimSpace(name); name {
-		case "*":
-			may = false
-		case "", "Accept-Encoding", "Authorization", "Cookie", "Origin": // the same for each principal
-		default:
-			vary[name] = strings.Join(m.Header.Values(name), ",")
-		}
-	}
+	// The headers of both requests are compared whatever Vary names: that is more
+	// than it asks for, and credentials are the same for each principal.
+	may = may && !strings.Contains(strings.Join(a.Header.Values("Vary"), ","), "*")
 	if !may || lifetime <= 0 && !asked || a.Header.Get("Set-Cookie") != "" {
 		s.cache.Forget(cacheKey(m))
 		return
@@ -115,7 +105,7 @@ func (s *Sender) store(m *Message, a *Answer) {
 	if asked {
 		keepFor += keptStale
 	}
-	s.cache.Set(cacheKey(m), &kept{Answer: *a, vary: vary, fresh: now.Add(lifetime)}, keepFor)
+	s.cache.Set(cacheKey(m), &kept{Answer: *a, asked: m.Header.Clone(), fresh: now.Add(lifetime)}, keepFor)
 }
 
 // freshFor is how long an answer is good, and whether it may be kept at all
