@@ -52,6 +52,24 @@ func TestDefinitions(t *testing.T) {
 	servertest.Check(t, filesystem.New, env(t, t.TempDir(), nil))
 }
 
+func TestWire(t *testing.T) {
+	servertest.Script(t, filesystem.New, func(t *testing.T) *server.Env { return env(t, t.TempDir(), nil) }, "testdata/wire.txt")
+}
+
+// TestWithoutSettingsTheDirectoryIsRead serves where it runs, without keys and without writing.
+func TestWithoutSettingsTheDirectoryIsRead(t *testing.T) {
+	dir := tree(t, map[string]string{"a.txt": "x", "server.key": "k", "dragoman.yaml": "y", ".env": "z"})
+	c := servertest.Open(t, filesystem.New, &server.Env{Dir: dir})
+	var out struct{ Entries []struct{ Path string } }
+	c.Must(t, "list", nil, &out)
+	if len(out.Entries) != 1 || out.Entries[0].Path != "a.txt" {
+		t.Errorf("got %v, want a.txt alone", out.Entries)
+	}
+	if r, err := c.Call(t.Context(), "write", args{"path": "b.txt", "text": "x"}); err == nil && !r.IsError {
+		t.Error("a file was written")
+	}
+}
+
 func TestTools(t *testing.T) {
 	dir := tree(t, map[string]string{
 		"a.txt": "one\r\ntwo\nthree\n", "docs/b.md": "# Title\nNeedle here\n", ".env": "SECRET=1", "docs/key.pem": "PRIVATE",
