@@ -1,12 +1,13 @@
 // Package database is the built-in server that reads databases: SQLite,
-// PostgreSQL, MySQL and MariaDB, and those that speak MongoDB's protocol, several
-// of them in one server under names. Without settings it has a sample.
+// PostgreSQL, MySQL and MariaDB, several of them in one server under names.
+// Without settings it has a sample.
 //
 // It does not know how a database is kept from being written: that is for the
 // packages below it, one for each kind. It does not know the gateway either.
 package database
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ type reach struct {
 }
 
 type sourceSettings struct {
-	// sqlite:FILE, postgres://, mysql:// or mongodb:// URL of a role that only reads.
+	// sqlite:FILE, postgres:// or mysql:// URL of a role that only reads.
 	DSN server.Secret `yaml:"dsn" required:"true"`
 	// What it is, for models: "orders of the web shop, production".
 	Description string `yaml:"description"`
@@ -79,6 +80,7 @@ func (s *settings) Validate() error {
 type database struct {
 	sources map[string]*source
 	names   []string
+	maxRows int
 	now     func() time.Time
 }
 
@@ -88,7 +90,7 @@ func New(env *server.Env) (*server.Server, error) {
 	if err := env.Decode(&cfg); err != nil {
 		return nil, err
 	}
-	d := &database{sources: map[string]*source{}, now: env.Now}
+	d := &database{sources: map[string]*source{}, now: env.Now, maxRows: cmp.Or(cfg.Limits.Rows, 1000)}
 	if d.now == nil {
 		d.now = time.Now
 	}

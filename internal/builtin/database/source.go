@@ -28,6 +28,7 @@ type source struct {
 	name, kind string
 	settings   sourceSettings
 	writer     engine.Writer // nil unless it may be written
+	maxRows    int           // of one answer
 	log        *slog.Logger
 	now        func() time.Time
 
@@ -49,11 +50,11 @@ func kindOf(dsn string) (string, error) {
 	case scheme == "mysql", scheme == "mariadb":
 		return "MySQL", nil
 	}
-	return "", errors.New("begin it with sqlite:, postgres://, mysql:// or mongodb://")
+	return "", errors.New("begin it with sqlite:, postgres:// or mysql://")
 }
 
 func (d *database) open(s *server.Server, net *server.Network, name string, cfg sourceSettings, dir string) (*source, error) {
-	src := &source{name: name, settings: cfg, log: s.Log().With("source", name), now: d.now}
+	src := &source{name: name, settings: cfg, log: s.Log().With("source", name), now: d.now, maxRows: d.maxRows}
 	dsn := cfg.DSN.Reveal()
 	kind, err := kindOf(dsn)
 	if err != nil {

@@ -110,7 +110,10 @@ func (s *source) answer(ctx context.Context, c *server.Call, q engine.Query, lim
 	}
 	c.Budget.Lower(server.Limits{Rows: limit})
 	take := &taking{budget: c.Budget, rows: []json.RawMessage{}, columns: []engine.Column{}}
-	q.Skip, q.Max = at.Skip, maxFetched
+	q.Skip, q.Max = at.Skip, s.maxRows+1
+	if limit > 0 && limit < s.maxRows {
+		q.Max = limit + 1
+	}
 	if err := s.Run(ctx, q, take); err != nil {
 		return answer{}, told(ctx, err)
 	}
@@ -126,9 +129,6 @@ func (s *source) answer(ctx context.Context, c *server.Call, q engine.Query, lim
 	c.Untrusted("rows of " + s.name)
 	return out, nil
 }
-
-// maxFetched bounds the rows of one answer beyond what any budget has.
-const maxFetched = 1_000_001
 
 // taking takes rows as long as they fit.
 type taking struct {

@@ -92,9 +92,15 @@ func TestHarmlessSelectsAreAccepted(t *testing.T) {
 		}
 		_ = conn.Close(t.Context())
 	}
+	maker := admin(t, dsn) // some files damage what they run in, so each has a copy
 	counted, accepted, effects := 0, 0, 0
 	for _, file := range files {
-		c, a, e := regressFile(t, base, file)
+		name := strings.TrimSuffix(filepath.Base(file), ".sql") + "_r"
+		if _, err := maker.Exec(t.Context(), `CREATE DATABASE "`+name+`" TEMPLATE regress`); err != nil {
+			t.Fatal(err)
+		}
+		c, a, e := regressFile(t, strings.Replace(base, "/regress?", "/"+name+"?", 1), file)
+		_, _ = maker.Exec(t.Context(), `DROP DATABASE "`+name+`" WITH (FORCE)`)
 		counted, accepted, effects = counted+c, accepted+a, effects+e
 	}
 	share := 100 * float64(accepted) / float64(max(counted, 1))
@@ -114,7 +120,11 @@ func regressFile(t *testing.T, base, file string) (counted, accepted, effects in
 		t.Fatal(err)
 	}
 	defer root.Close(context.Background())
-	plain := admin(t, base+"&datestyle=ISO,YMD&intervalstyle=iso_8601")
+	plain, err := pgx.Connect(t.Context(), base+"&datestyle=ISO,YMD&intervalstyle=iso_8601")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close(context.Background())
 	s := open(t, base, 1)
 	defer s.Close()
 	deadline := time.Now().Add(20 * time.Second)

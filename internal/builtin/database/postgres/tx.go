@@ -12,9 +12,10 @@ import (
 // tx is a transaction whose statements are sent together and answered together,
 // so that begin, declare and fetch cost one round trip.
 type tx struct {
-	conn     *pgconn.PgConn
 	pipeline *pgconn.Pipeline
-	pending  int // statements whose results were not read
+	discard  bool
+	pending  int  // statements whose results were not read
+	ending   bool // the end of the transaction was sent with the last of them
 }
 
 // send adds one statement, by the extended protocol, with all values as text.
@@ -26,6 +27,9 @@ func (t *tx) send(sql string, args [][]byte) {
 // results reads the results of all statements; those of the last go to rows. It
 // says how many rows the last had.
 func (t *tx) results(rows engine.Rows, most int) (int, error) {
+	if t.ending {
+		sendEnd(t.pipeline, t.discard)
+	}
 	if err := t.pipeline.Sync(); err != nil {
 		return 0, err
 	}
@@ -36,7 +40,7 @@ func (t *tx) results(rows engine.Rows, most int) (int, error) {
 			return got, err
 		}
 		reader, is := result.(*pgconn.ResultReader)
-		if !is { // the sync
+		if !is { // the sync, or nothing when all was read
 			return got, nil
 		}
 		if t.pending == 1 {
@@ -51,6 +55,12 @@ func (t *tx) results(rows engine.Rows, most int) (int, error) {
 // fetch takes rows of the cursor until there are none or no more are wanted.
 func (t *tx) fetch(most int, rows engine.Rows) error {
 	once := &header{Rows: rows}
+	if most <= fetchAll {
+		t.send("FETCH FORWARD "+strconv.Itoa(most)+" FROM dragoman", nil)
+		t.ending = true
+		_, err := t.results(once, most)
+		return err
+	}
 	for most > 0 {
 		n := min(most, fetchRows)
 		t.send("FETCH FORWARD "+strconv.Itoa(n)+" FROM dragoman", nil)
