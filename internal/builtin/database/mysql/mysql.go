@@ -1,6 +1,6 @@
 // Package mysql reads databases of MySQL and MariaDB. What only reads is held
 // four times: the role (Posture), a verdict on the words of a statement and a list
-// of the functions it may call, a read-only transaction that is rolled back, and
+// of the functions it may call, a session of read-only transactions, and
 // prepared statements, of which each is one.
 //
 // It does not know MCP, nor who asks, nor how to reach a network.
@@ -117,7 +117,7 @@ func (s *Source) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: raw}
-	for _, statement := range []string{"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'", "SET SESSION TRANSACTION READ ONLY",
+	for _, statement := range []string{"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'", "SET SESSION TRANSACTION READ ONLY", "SET SESSION autocommit = 1",
 		"SET SESSION group_concat_max_len = 1048576"} {
 		if err := c.exec(ctx, statement); err != nil {
 			return nil, errors.Join(err, raw.Close())
@@ -181,12 +181,11 @@ func (s *Source) Run(ctx context.Context, q engine.Query, rows engine.Rows) erro
 	return s.run(ctx, sql, q, rows)
 }
 
-// run runs a judged statement in a read-only transaction.
+// run runs a judged statement, which is a read-only transaction by itself: the
+// session has said so for all of them, and no statement that could say otherwise
+// is let through.
 func (s *Source) run(ctx context.Context, sql string, q engine.Query, rows engine.Rows) error {
 	err := s.pool.Do(ctx, func(c *conn) error {
-		if err := c.exec(ctx, "START TRANSACTION READ ONLY"); err != nil {
-			return backend.Broken(err)
-		}
 		p := &pouring{rows: rows, skip: q.Skip, most: q.Max}
 		err := c.query(ctx, sql, q.Args, p.take)
 		if errors.Is(err, errEnough) || ctx.Err() != nil {
@@ -195,9 +194,6 @@ func (s *Source) run(ctx context.Context, sql string, q engine.Query, rows engin
 				return backend.Broken(err)
 			}
 			return backend.Broken(ctx.Err())
-		}
-		if ended := c.exec(ctx, "ROLLBACK"); ended != nil {
-			return backend.Broken(errors.Join(err, ended))
 		}
 		return err
 	})
