@@ -188,30 +188,3 @@ func TestAPipeDoesNotHangARead(t *testing.T) {
 		t.Errorf("got %s, %v", r.Text(), err)
 	}
 }
-
-// BenchmarkRead compares a file of 64 KiB read by the tool with one read by its root.
-func BenchmarkRead(b *testing.B) {
-	dir := tree(b, map[string]string{"f.txt": strings.Repeat("A line of text with some words.\n", 2048)})
-	c := servertest.Open(b, filesystem.New, env(b, dir, nil))
-	b.Run("tool", func(b *testing.B) {
-		for b.Loop() {
-			c.Must(b, "read", args{"path": "f.txt"}, nil)
-		}
-	})
-	b.Run("root", func(b *testing.B) {
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer func() { _ = root.Close() }()
-		for b.Loop() {
-			text, err := root.ReadFile("f.txt")
-			if err == nil {
-				_, err = json.Marshal(args{"text": string(text)})
-			}
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
