@@ -7,10 +7,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/web/content"
@@ -78,19 +78,22 @@ func crossValidate(dev []sample, n int) error {
 		in, out := split(lessons, fold, n)
 		m := learn(out, size(), folds)
 		for _, l := range in {
-			p := m.Judge(l.doc)
-			var text bytes.Buffer
-			for i, taken := range content.Choose(l.doc, p) {
-				if taken {
-					_, _ = io.WriteString(&text, l.doc.Blocks[i].Text+"\n")
-				}
-			}
-			sum += wordF1(text.String(), l.sample.text)
+			sum += wordF1(textOf(l.doc, content.Choose(l.doc, m.Judge(l.doc))), l.sample.text)
 			pages++
 		}
 	}
 	fmt.Printf("WCXB development set, by models that have not seen the page: F1 %.4f (%.0f pages)\n", sum/pages, pages)
 	return nil
+}
+
+func textOf(d *content.Document, taken []bool) string {
+	var text strings.Builder
+	for i, b := range d.Blocks {
+		if taken[i] {
+			text.WriteString(b.Text + "\n")
+		}
+	}
+	return text.String()
 }
 
 // measure prints the figures of the model that the server has, and fails when they are below what they must be.

@@ -79,20 +79,8 @@ func search(text string, words []string) []finding {
 	var hits []hit
 	for _, s := range page.Sections(text) {
 		for _, passage := range pieces(strings.TrimSpace(text[s.Start:s.End])) {
-			have := content.Words(passage)
-			different, all := 0, 0
-			for _, w := range words {
-				n := 0
-				for _, h := range have {
-					if strings.HasPrefix(h, w) {
-						n++
-					}
-				}
-				all += n
-				different += min(n, 1)
-			}
-			if different > 0 {
-				hits = append(hits, hit{finding{s.Title, passage}, different, float64(all) / float64(len(have)+20)})
+			if different, density := count(content.Words(passage), words); different > 0 {
+				hits = append(hits, hit{finding{s.Title, passage}, different, density})
 			}
 		}
 	}
@@ -112,6 +100,22 @@ func search(text string, words []string) []finding {
 		out[i] = h.finding
 	}
 	return out
+}
+
+// count says how many of the words a passage has, and how much of it they are. A word counts as one that begins with it, too.
+func count(passage, words []string) (different int, density float64) {
+	all := 0
+	for _, w := range words {
+		n := 0
+		for _, h := range passage {
+			if strings.HasPrefix(h, w) {
+				n++
+			}
+		}
+		all += n
+		different += min(n, 1)
+	}
+	return different, float64(all) / float64(len(passage)+20)
 }
 
 // pieces cuts a long section at its paragraphs.

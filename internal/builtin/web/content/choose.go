@@ -36,7 +36,7 @@ func Choose(d *Document, p []float32) []bool {
 const (
 	// articleShare and otherShare are how much of what is likely content Facts.Article must have for it to be taken as the bound of
 	// the content: less where the page itself says that it is an article.
-	articleShare, otherShare = 0.3, 0.8
+	articleShare, otherShare = 0.3, 0.6
 	// sure is how likely a block must be to be taken although it is not in the article.
 	sure = 0.93
 )
@@ -58,6 +58,21 @@ func (d *Document) narrow(p []float32, taken []bool, all float64) {
 		return
 	}
 	for i, b := range d.Blocks {
-		taken[i] = taken[i] && (b.inArticle > 0.5 || p[i] > sure)
+		taken[i] = taken[i] && (b.inArticle > 0.5 || p[i] > sure) && !d.beside(b)
 	}
+}
+
+// beside tells what stands among the paragraphs of an article and is none: its title, which is told elsewhere, and lines that
+// are nothing but a link to something else.
+func (d *Document) beside(b *Block) bool {
+	if len(b.Words) >= 3 && len(b.Words) <= len(d.page.title)+2 && b.at < int(d.page.words/2) {
+		all := true
+		for _, w := range b.Words {
+			all = all && d.page.title[w]
+		}
+		if all {
+			return true
+		}
+	}
+	return b.linked == len(b.Words) && len(b.Words) >= 4
 }

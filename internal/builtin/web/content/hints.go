@@ -73,12 +73,7 @@ func hintsOf(n *html.Node) (found [hintCount]bool) {
 	if len(name) > 1 {
 		name = name[:min(len(name), 200)]
 		for i, words := range hintWords {
-			for word := range strings.FieldsSeq(words) {
-				if strings.Contains(name, word) {
-					found[i] = true
-					break
-				}
-			}
+			found[i] = containsAny(name, words)
 		}
 	}
 	if h, ok := tagHint(n.DataAtom); ok {
@@ -109,6 +104,15 @@ func hintsOf(n *html.Node) (found [hintCount]bool) {
 		found[hintBody] = true
 	}
 	return found
+}
+
+func containsAny(text, words string) bool {
+	for word := range strings.FieldsSeq(words) {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
 }
 
 func tagHint(a atom.Atom) (hint, bool) {

@@ -154,11 +154,18 @@ func languageOf(pre *html.Node) string {
 	}
 	for _, n := range nodes {
 		for class := range strings.FieldsSeq(attrOf(n, "class")) {
-			for _, prefix := range []string{"language-", "lang-", "highlight-source-", "brush:"} {
-				if language, ok := strings.CutPrefix(class, prefix); ok && language != "" && len(language) < 30 {
-					return language
-				}
+			if language := languageClass(class); language != "" {
+				return language
 			}
+		}
+	}
+	return ""
+}
+
+func languageClass(class string) string {
+	for _, prefix := range []string{"language-", "lang-", "highlight-source-", "brush:"} {
+		if language, ok := strings.CutPrefix(class, prefix); ok && len(language) < 30 {
+			return language
 		}
 	}
 	return ""

@@ -53,12 +53,9 @@ func readMeta(root *html.Node) (m Meta) {
 				m.Canonical = attrOf(n, "href")
 			}
 		case atom.Script:
-			if strings.HasPrefix(strings.ToLower(attrOf(n, "type")), "application/ld+json") && n.FirstChild != nil {
-				text := strings.TrimSpace(n.FirstChild.Data)
-				if data+len(text) <= maxData && json.Valid([]byte(text)) {
-					data += len(text)
-					m.Data = append(m.Data, text)
-				}
+			if text := dataOf(n); text != "" && data+len(text) <= maxData {
+				data += len(text)
+				m.Data = append(m.Data, text)
 			}
 		}
 	}
@@ -78,6 +75,18 @@ func readMeta(root *html.Node) (m Meta) {
 	m.Kind = meta("og:type")
 	m.Robots = strings.ToLower(meta("robots"))
 	return m
+}
+
+// dataOf returns the JSON-LD of a script, if it is that.
+func dataOf(script *html.Node) string {
+	if !strings.HasPrefix(strings.ToLower(attrOf(script, "type")), "application/ld+json") || script.FirstChild == nil {
+		return ""
+	}
+	text := strings.TrimSpace(script.FirstChild.Data)
+	if len(text) > maxData || !json.Valid([]byte(text)) {
+		return ""
+	}
+	return text
 }
 
 // maxField bounds a text of Meta, in bytes.
@@ -125,15 +134,14 @@ func (p *Page) Links() []Link {
 // base is what relative links of the page are relative to.
 func (p *Page) base() *url.URL {
 	for n := range p.body.Descendants() {
-		if n.DataAtom == atom.Base {
-			if href := attrOf(n, "href"); href != "" && p.URL != nil {
-				if u, err := p.URL.Parse(href); err == nil {
-					return u
-				}
-			}
-		}
-		if n.DataAtom == atom.Body {
+		if n.DataAtom == atom.Body || p.URL == nil {
 			break
+		}
+		if n.DataAtom != atom.Base || attrOf(n, "href") == "" {
+			continue
+		}
+		if u, err := p.URL.Parse(attrOf(n, "href")); err == nil {
+			return u
 		}
 	}
 	return p.URL
