@@ -90,10 +90,13 @@ test-integration: peers ## the whole binary, with peers
 test-race: ## the tests of packages under the race detector
 	go test -race -timeout 20m $(PRODUCT)
 
-.PHONY: test-faults
-test-faults: ## the whole binary while everything around it breaks, at length; and 20,000 calls with a secret each under the race detector
-	DRAGOMAN_FAULTS=long go test -count 1 -timeout 40m -v ./test/faults
+.PHONY: test-leak
+test-leak: ## 20,000 calls with a secret each, under the race detector: is any answer lost, doubled or given to another caller?
 	go run ./test/bench -race -scenarios leak -calls 20000 -limit 10m
+
+.PHONY: test-faults
+test-faults: ## the whole binary while everything around it breaks, at length
+	DRAGOMAN_FAULTS=long go test -count 1 -timeout 40m -v ./test/faults
 
 .PHONY: bench
 bench: ## cost of a call as a ratio to a bare reverse proxy
