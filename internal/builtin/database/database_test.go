@@ -12,6 +12,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database"
 	"github.com/dragoman-mcp/dragoman/server"
 	"github.com/dragoman-mcp/dragoman/server/servertest"
+	"github.com/dragoman-mcp/dragoman/test/servers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -136,5 +137,35 @@ func TestWritingIsAnotherToolThatAsks(t *testing.T) {
 	}
 	if r, err := servertest.Open(t, database.New, nil).Call(t.Context(), "write", args{"sql": "DELETE FROM orders"}); err == nil && !r.IsError {
 		t.Error("the sample can be written")
+	}
+}
+
+func TestWire(t *testing.T) {
+	servertest.Script(t, database.New, func(*testing.T) *server.Env { return &server.Env{} }, "testdata/wire.txt")
+}
+
+// TestSeveralSources has a database of PostgreSQL, whose role may write, beside the sample.
+func TestSeveralSources(t *testing.T) {
+	dsn := servers.Postgres(t)
+	env := &server.Env{Settings: []byte(`{"sources": {"shop": {"dsn": "sqlite:"}, "strict": {"dsn": "` + dsn + `"}, "lenient": {"dsn": "` + dsn + `", "posture": "warn", "write": true, "write_dsn": "` + dsn + `", "confirm": false}}}`)}
+	c := servertest.Open(t, database.New, env)
+	for _, tc := range []struct {
+		name, tool string
+		args       args
+		want       string
+	}{
+		{"which one must be said", "query", args{"sql": "select 1"}, "there are several sources; say which in source: lenient, shop, strict"},
+		{"a role that may write is refused", "query", args{"source": "strict", "sql": "select 1"}, "the role of strict may do more than read (is a superuser"},
+		{"or warned of", "query", args{"source": "lenient", "sql": "select 12.50::numeric as n"}, `[["12.50"]]`},
+		{"one is not written", "write", args{"source": "shop", "sql": "delete from orders"}, "shop is only read"},
+		{"statements that make tables are not for write", "write", args{"source": "lenient", "sql": "create table t (a int)"}, "does not change rows"},
+		{"an error tells what to do", "select", args{"source": "lenient", "table": "nothing"}, "call schema to see the tables"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, err := c.Call(t.Context(), tc.tool, tc.args)
+			if got := string(r.Structured) + r.Text(); err != nil || !strings.Contains(got, tc.want) {
+				t.Errorf("%s %v: got %s, %v, want %s", tc.tool, tc.args, got, err, tc.want)
+			}
+		})
 	}
 }
