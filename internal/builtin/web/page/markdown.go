@@ -61,6 +61,9 @@ func (c *copier) copy(n *html.Node) *html.Node {
 		return nil
 	}
 	to := &html.Node{Type: n.Type, Data: n.Data, DataAtom: n.DataAtom, Attr: c.attributes(n)}
+	if n.DataAtom == atom.A && len(to.Attr) == 0 { // leads nowhere, or runs a script
+		to.Data, to.DataAtom = "span", atom.Span
+	}
 	if n.DataAtom == atom.Pre {
 		c.code(n, to)
 		return to
