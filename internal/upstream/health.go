@@ -216,6 +216,7 @@ func (r *replica) check(ctx context.Context) (failed bool) {
 		return false // the opening under way tells
 	}
 	busiest := slices.MaxFunc(links, func(a, b *link) int { return int(a.calls.Load() - b.calls.Load()) })
+	answers := answersOf(links)
 	err := r.ask(ctx, busiest)
 	switch {
 	case ctx.Err() != nil || busiest.over():
@@ -225,6 +226,8 @@ func (r *replica) check(ctx context.Context) (failed bool) {
 		return false
 	case err != nil && r.inFlight.Load() >= int64(r.u.cfg.MaxConnections):
 		return false // the check waited for a connection of ours
+	case errors.Is(err, context.DeadlineExceeded) && answersOf(links) > answers:
+		return false // it is busy: calls are answered while the check waits its turn
 	case err != nil && busiest.lasting() && !r.replies.Load():
 		return false
 	}
@@ -232,6 +235,14 @@ func (r *replica) check(ctx context.Context) (failed bool) {
 		r.retire(busiest)
 	}
 	return err != nil
+}
+
+// answersOf counts the calls that were answered on links.
+func answersOf(links []*link) (sum int64) {
+	for _, l := range links {
+		sum += l.answers.Load()
+	}
+	return sum
 }
 
 // lasting reports whether all messages of a link come over one connection to a

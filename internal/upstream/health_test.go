@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -313,4 +314,33 @@ func TestADeadSocketToALivingServerIsReplaced(t *testing.T) {
 	if got := must(t, u, tool("echo", `{"text":"x"}`)); got != "x" {
 		t.Errorf("got %q", got)
 	}
+}
+
+func TestAServerThatAnswersCallsIsNotTurnedAwayForChecksThatWait(t *testing.T) {
+	t.Parallel()
+	var waiting atomic.Int64
+	var saturated atomic.Bool
+	h := &modernSite{}
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if saturated.Load() && r.Header.Get("Mcp-Method") != "tools/call" {
+			waiting.Add(1)
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	u := newHouse(t).open(then(at(s), eager))
+	run(t, u)
+	must(t, u, tool("echo", `{"text":"x"}`))
+	saturated.Store(true)
+	for before := waiting.Load(); waiting.Load() < before+6; {
+		if got := must(t, u, tool("echo", `{"text":"y"}`)); got != "y" {
+			t.Fatalf("got %q", got)
+		}
+	}
+	if st := u.Status(); !st.Replicas[0].Healthy {
+		t.Errorf("the server is turned away: %s", st.Reason)
+	}
+	until(t, "the server is out when it answers nothing", func() bool { return !u.Status().Replicas[0].Healthy })
 }
