@@ -20,7 +20,7 @@ const defaultFile = "dragoman.yaml"
 
 // builtinConfig is what runs without any configuration: something that answers,
 // and harms nobody.
-const builtinConfig = "servers:\n  time: {builtin: time}\n  database: {builtin: database}\n"
+const builtinConfig = "servers:\n  time: {builtin: time}\n  database: {builtin: database}\n  filesystem: {builtin: filesystem}\n"
 
 // builtinName stands in messages where the name of a file would.
 const builtinName = "the built-in configuration"
