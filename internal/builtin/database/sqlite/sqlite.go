@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strings"
 
+	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
@@ -88,11 +89,15 @@ func (c *conn) harden(o Options) error {
 	return c.guard()
 }
 
-// config sets an option of the connection; sqlite3_db_config takes (int, int *)
-// as a list of variable arguments, each in a word of its own.
+// config sets an option of the connection; what sqlite3_db_config takes after it,
+// (int, int *), is a list of variable arguments.
 func (c *conn) config(option, on int32) error {
-	c.out.a, c.out.b = uintptr(uint32(on)), 0
-	if rc := lib.Xsqlite3_db_config(c.tls, c.db, option, c.at(&c.out.a)); rc != lib.SQLITE_OK {
+	list := libc.NewVaList(on, uintptr(0))
+	if list == 0 {
+		return errors.New("set an option of the connection: there is no memory")
+	}
+	defer libc.Xfree(c.tls, list)
+	if rc := lib.Xsqlite3_db_config(c.tls, c.db, option, list); rc != lib.SQLITE_OK {
 		return fmt.Errorf("set option %d of the connection: %d", option, rc)
 	}
 	return nil
