@@ -9,6 +9,8 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/web"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
+	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 	"github.com/dragoman-mcp/dragoman/server"
 	"github.com/dragoman-mcp/dragoman/server/servertest"
 )
@@ -54,13 +56,20 @@ func BenchmarkGet(b *testing.B) {
 		}
 	})
 	c := servertest.Open(b, web.New, env(`,"limits":{"max_tokens":1000000}`))
-	for name, arguments := range map[string]map[string]any{
-		"text": {"url": s.URL + "/text"}, "page": {"url": s.URL + "/page"},
-	} {
-		b.Run(name, func(b *testing.B) {
+	h, err := c.Server.Handler()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, path := range []string{"text", "page"} {
+		b.Run(path, func(b *testing.B) {
+			params, ok := jsonrpc.Split([]byte(`{"name":"fetch","arguments":{"url":"` + s.URL + "/" + path + `"}}`))
+			if !ok {
+				b.Fatal("the call cannot be read")
+			}
+			client := mcp.NewClient(mcp.Revision20260728, nil, jsonrpc.Object{})
 			for b.Loop() {
-				if r, err := c.Call(b.Context(), "fetch", arguments); err != nil || r.IsError {
-					b.Fatal(r.Text(), err)
+				if _, err := h.Handle(b.Context(), mcp.ReadRequest("tools/call", params, client)); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})

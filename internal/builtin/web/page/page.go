@@ -166,7 +166,7 @@ func Decode(body []byte, contentType string) []byte {
 		if utf8.Valid(body) {
 			return body
 		}
-		if late := lateCharset.FindSubmatch(body[:min(len(body), 64<<10)]); late != nil {
+		if late := regexp.MustCompile(lateCharset).FindSubmatch(body[:min(len(body), 64<<10)]); late != nil {
 			if e, _ := charset.Lookup(string(late[1])); e != nil {
 				encoding = e
 			}
@@ -179,5 +179,6 @@ func Decode(body []byte, contentType string) []byte {
 	return bytes.ToValidUTF8(bytes.TrimPrefix(text, []byte("\xEF\xBB\xBF")), []byte("\uFFFD"))
 }
 
-// lateCharset finds the declaration of an encoding that stands later than the 1024 bytes that the standard looks at.
-var lateCharset = regexp.MustCompile(`(?i)<meta[^>]{0,200}charset=["']?([a-z0-9_-]{1,40})`)
+// lateCharset is the declaration of an encoding that stands later than the 1024 bytes that the standard looks at. It is compiled
+// when it is needed, which is seldom.
+const lateCharset = `(?i)<meta[^>]{0,200}charset=["']?([a-z0-9_-]{1,40})`
