@@ -500,3 +500,14 @@ func TestADocumentOnTheNetworkIsPinned(t *testing.T) {
 		t.Errorf("a file with another hash: got %v", err)
 	}
 }
+
+func TestSearchFindsWhatIsMeant(t *testing.T) {
+	c := servertest.Open(t, httpapi.New, settings(t, "https://notes.example", args{"surface": "search"}))
+	for query, want := range map[string]string{"create note": "addNote", "list notes": "listNotes", "read one note by id": "getNote", "remove": "deleteNote"} {
+		var found struct{ Operations []struct{ Name string } }
+		c.Must(t, "search", args{"query": query}, &found)
+		if len(found.Operations) == 0 || found.Operations[0].Name != want {
+			t.Errorf("%q: got %+v, want %s first", query, found.Operations, want)
+		}
+	}
+}

@@ -196,7 +196,15 @@ func (a *api) search(_ context.Context, c *server.Call, in searchInput) (matches
 // wordsOf is what search looks at: each field in lower case between bars, with
 // the words of names apart.
 func wordsOf(op *openapi.Operation) string {
-	return strings.Join([]string{apart(op.Name), apart(op.Path), apart(strings.Join(op.Tags, " ")), apart(op.Summary), openapi.Clean(strings.ToLower(op.Description), 600)}, "|")
+	about := op.Summary
+	if about == "" {
+		about = openapi.Clean(op.Description, 120)
+	}
+	means := map[string]string{
+		http.MethodGet: " get list read", http.MethodPost: " post create add", http.MethodPut: " put update replace",
+		http.MethodPatch: " patch update change", http.MethodDelete: " delete remove",
+	}[op.Method]
+	return strings.Join([]string{apart(op.Name + means), apart(op.Path), apart(strings.Join(op.Tags, " ")), apart(about), openapi.Clean(strings.ToLower(op.Description), 600)}, "|")
 }
 
 // apart is s in lower case with its words apart: listItems becomes list items.
@@ -237,7 +245,9 @@ func (r *rest) find(query string) []*operation {
 			}
 		}
 		if hit > 0 {
-			all = append(all, scored{op, score * hit})
+			// Of two that have the words, the one with fewer others is meant.
+			others := strings.Count(fields[0], " ") + strings.Count(fields[1], " ")
+			all = append(all, scored{op, score * hit * 100 / (10 + others)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b scored) int { return b.score - a.score })
@@ -254,7 +264,7 @@ func worth(fields []string, word string) int {
 	stem := strings.TrimSuffix(word, "s")
 	for i, f := range fields {
 		switch w := weights[min(i, len(weights)-1)]; {
-		case strings.Contains(f, " "+word+" "):
+		case strings.Contains(f, " "+word+" "), strings.Contains(f, " "+stem+" "), strings.Contains(f, " "+stem+"s "):
 			total += 2 * w
 		case strings.Contains(f, " "+stem):
 			total += w
