@@ -66,8 +66,7 @@ func (w *web) fetch(ctx context.Context, c *server.Call, in fetchInput) (fetched
 	if err != nil {
 		return fetched{}, err
 	}
-	sum := checksum(r.text)
-	if at.Sum != "" && at.Sum != sum {
+	if at.Sum != "" && at.Sum != checksum(r.text) {
 		return fetched{}, server.Errorf("start again without the cursor", "the page has changed")
 	}
 	text, err := r.section(at.Section)
@@ -82,7 +81,7 @@ func (w *web) fetch(ctx context.Context, c *server.Call, in fetchInput) (fetched
 		if part == "" {
 			return fetched{}, server.Errorf("ask for more tokens", "nothing of the page fits into the budget")
 		}
-		out.Page = c.More(place{URL: in.URL, View: at.View, Section: at.Section, At: at.At + len(part), Sum: sum})
+		out.Page = c.More(place{URL: in.URL, View: at.View, Section: at.Section, At: at.At + len(part), Sum: checksum(r.text)})
 	}
 	if at.At > 0 || at.Section != "" {
 		out.Sections = nil
