@@ -19,11 +19,11 @@ func holdFloor() (release func()) {
 	return func() { runtime.KeepAlive(floor) }
 }
 
-// When memory is given back to the system: after more than half a second of quiet, if enough has been used since the last time. Taking
+// When memory is given back to the system: after half a second of quiet, if enough has been used since the last time. Taking
 // it away between bursts that follow each other would cost more than it gives. Stacks shrink by half with each round.
 const (
 	trimEvery  = 100 * time.Millisecond
-	trimAfter  = 6         // that many times in a row it was quiet
+	trimAfter  = 5         // that many times in a row it was quiet
 	trimQuiet  = 100 << 10 // bytes allocated in that time that still count as quiet
 	trimWorth  = 4 << 20   // bytes allocated since the last time that make it worth the work
 	trimRounds = 4
@@ -55,11 +55,9 @@ func trim(ctx context.Context) {
 		}
 		if quiet >= trimAfter && rounds < trimRounds {
 			debug.FreeOSMemory()
+			letCodeGo()
 			rounds++
 			trimmed = now
-			if rounds == trimRounds {
-				letCodeGo()
-			}
 		}
 	}
 }
