@@ -56,7 +56,7 @@ const callExamples = `  # a built-in server, without any configuration
   echo '{"tz": "Asia/Tokyo"}' | dragoman call time.now -`
 
 func newCall() *cobra.Command {
-	c := &call{}
+	c := &call{reach: reach{source: source{personal: true}}}
 	cmd := &cobra.Command{
 		Use:     "call SERVER.TOOL [NAME=VALUE | NAME:=JSON | @FILE | -]...",
 		Short:   "Call a tool",

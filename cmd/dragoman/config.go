@@ -20,7 +20,11 @@ const defaultFile = "dragoman.yaml"
 
 // builtinConfig is what runs without any configuration: something that answers,
 // and harms nobody.
-const builtinConfig = "servers:\n  time: {builtin: time}\n  database: {builtin: database}\n  filesystem: {builtin: filesystem}\n"
+const builtinConfig = "servers:\n  time: {builtin: time}\n  database: {builtin: database}\n"
+
+// personalConfig is what a command has besides when it calls for whoever typed
+// it: the files of the working directory, and the web. Nobody else gets at them.
+const personalConfig = builtinConfig + "  filesystem: {builtin: filesystem}\n  web: {builtin: web}\n"
 
 // builtinName stands in messages where the name of a file would.
 const builtinName = "the built-in configuration"
@@ -30,8 +34,9 @@ const maxStdin = 8 << 20
 
 // source says where a configuration comes from.
 type source struct {
-	file   string
-	listen string // of --listen; wins over everything
+	file     string
+	listen   string // of --listen; wins over everything
+	personal bool   // the command calls for whoever typed it, and serves nobody
 }
 
 func (s *source) flags(cmd *cobra.Command) {
@@ -78,7 +83,11 @@ func (s *source) load() (*config.Config, string, error) {
 func (s *source) read(name string) (*config.Config, error) {
 	switch name {
 	case "":
-		return config.Parse(builtinName, []byte(builtinConfig), s.env)
+		text := builtinConfig
+		if s.personal {
+			text = personalConfig
+		}
+		return config.Parse(builtinName, []byte(text), s.env)
 	case "-":
 		text, err := io.ReadAll(io.LimitReader(os.Stdin, maxStdin))
 		if err != nil {
