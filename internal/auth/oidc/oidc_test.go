@@ -32,7 +32,6 @@ type provider struct {
 	mu       sync.Mutex
 	down     bool
 	hang     bool
-	pages    map[string]string // by URL
 	asked    map[string]int
 	signers  []*jwt.Signer
 	metadata string // the place that answers

@@ -111,7 +111,7 @@ func Clean(name string) (string, error) {
 		switch {
 		case part == "" || part == ".":
 		case part == "..":
-			return "", errors.New("the path has the element ..")
+			return "", errors.New("the path has .. as an element")
 		case len(part) > maxName:
 			return "", fmt.Errorf("an element of the path is longer than %d bytes", maxName)
 		default:

@@ -284,17 +284,23 @@ func (w *sdl) words(s string) string {
 }
 
 func (w *sdl) ref(r *ref) string {
-	for depth := 0; r != nil && depth < 16; depth++ {
+	before, after := "", ""
+	for depth := 0; r != nil && depth < maxWrapped; depth++ {
 		switch {
 		case r.Kind == "NON_NULL" && r.OfType != nil:
-			return w.ref(r.OfType) + "!"
+			after = "!" + after
 		case r.Kind == "LIST" && r.OfType != nil:
-			return "[" + w.ref(r.OfType) + "]"
+			before, after = before+"[", "]"+after
+		default:
+			return before + w.name(r.Name) + after
 		}
-		return w.name(r.Name)
+		r = r.OfType
 	}
-	return w.name("")
+	return before + w.name("") + after
 }
+
+// maxWrapped bounds how deep a type is wrapped in lists and "not null".
+const maxWrapped = 16
 
 func (w *sdl) inputs(begin string, all []input, end string) string {
 	if len(all) == 0 {

@@ -58,7 +58,7 @@ func TestDocumentIsReadWithItsCoverage(t *testing.T) {
 		"PUT /outside":    "leads out of the document",
 		"DELETE /outside": "leads to nothing",
 		"GET /elsewhere":  "server of its own",
-		"GET /a/../b":     "segment . or ..",
+		"GET /a/../b":     ". or .. as a segment",
 	} {
 		if !strings.Contains(reasons[at], want) {
 			t.Errorf("%s: got %q, want %q in it", at, reasons[at], want)

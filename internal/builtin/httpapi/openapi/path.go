@@ -75,7 +75,7 @@ func checkTemplate(path string) error {
 	}
 	for _, segment := range strings.Split(path, "/") {
 		if dots(segment) {
-			return errors.New("its path has a segment . or ..")
+			return errors.New("its path has . or .. as a segment")
 		}
 	}
 	return nil

@@ -71,7 +71,6 @@ type cutter struct {
 	links int // depth within links
 	inA   []string
 	words int
-	all   []string
 	seed  maphash.Seed
 }
 
