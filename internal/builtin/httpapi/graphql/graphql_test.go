@@ -33,8 +33,8 @@ func limits() graphql.Limits {
 	return graphql.Limits{Depth: 8, Aliases: 15, Roots: 10, Directives: 20, Tokens: 1000, Fields: 500, Cost: 10000}
 }
 
-// TestAbuseIsRefused has what graphql-armor's plugins are tested with and what DVGA is attacked with, written down as
-// facts: deep recursion, cycles of fragments, aliases, batches, repeated fields and directives, long texts, introspection.
+// TestAbuseIsRefused has cases of ours for what the plugins of graphql-armor bound and what DVGA invites: deep recursion,
+// cycles of fragments, aliases, batches, repeated fields and directives, long texts, introspection.
 func TestAbuseIsRefused(t *testing.T) {
 	s := paste(t)
 	many := func(n int, f string) string {
