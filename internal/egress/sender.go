@@ -22,12 +22,13 @@ type sender struct {
 func startSender(c *conn, out outgoing) *sender {
 	s := &sender{done: make(chan struct{})}
 	go func() {
-		defer close(s.done)
 		var bodyFailed bool
-		if bodyFailed, s.err = sendRest(c, out); bodyFailed {
+		bodyFailed, s.err = sendRest(c, out)
+		_ = out.rest.Close()
+		close(s.done) // before who waits is woken and asks why; with an error the connection is used by nobody else
+		if bodyFailed {
 			c.interrupt()
 		}
-		_ = out.rest.Close()
 	}()
 	return s
 }
