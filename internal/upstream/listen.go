@@ -88,13 +88,19 @@ func (u *Upstream) overhear(ctx context.Context, req *mcp.Request) (mcp.Result, 
 	defer context.AfterFunc(u.quiet, cancel)()
 	f, stop := u.changes.follow(u.ownerOf(ctx, req.Client), req, emit)
 	defer stop()
+	links := make([]*link, len(u.replicas)) // as they are when the caller begins to rely on being told
+	for i, r := range u.replicas {
+		r.mu.Lock()
+		links[i] = r.linkOf(f.owner)
+		r.mu.Unlock()
+	}
 	emit(mcp.Notification{
 		Method: "notifications/subscriptions/acknowledged",
 		Params: jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: req.Params.Get("notifications")}),
 	})
 	var work sync.WaitGroup
-	for _, r := range u.replicas {
-		work.Go(func() { r.overhear(own, req, f) })
+	for i, r := range u.replicas {
+		work.Go(func() { r.overhear(own, req, f, links[i]) })
 	}
 	work.Wait()
 	if ctx.Err() != nil {
@@ -104,18 +110,19 @@ func (u *Upstream) overhear(ctx context.Context, req *mcp.Request) (mcp.Result, 
 }
 
 // overhear tells f of what the links of its owner hear, until ctx ends. With
-// another link than before, anything may have changed.
-func (r *replica) overhear(ctx context.Context, req *mcp.Request, f *follower) {
-	var last *link
+// another link than before, which was last, anything may have changed.
+func (r *replica) overhear(ctx context.Context, req *mcp.Request, f *follower, last *link) {
+	var heard *link
 	for ctx.Err() == nil {
 		r.mu.Lock()
 		l, adopted := r.linkOf(f.owner), r.adopted
 		r.mu.Unlock()
-		if l != nil && l != last {
-			if last != nil {
+		if l != nil && l != heard {
+			if last != nil && l != last {
 				f.tellAll()
 			}
-			if last = l; l.era() == stateless { // those of sessions tell unasked
+			last, heard = l, l
+			if l.era() == stateless { // those of sessions tell unasked
 				r.hear(ctx, l, req, f)
 				continue
 			}
