@@ -84,36 +84,13 @@ func appendData(b []byte, kind string, data []byte) []byte {
 	return engine.AppendText(b, data)
 }
 
-// table collects rows of texts.
-type table struct {
-	columns []engine.Column
-	rows    [][]string
-}
-
-func (t *table) Columns(columns []engine.Column) { t.columns = columns }
-
-func (t *table) Row(array []byte) bool {
-	var row []any
-	if json.Unmarshal(array, &row) != nil {
-		return false
-	}
-	texts := make([]string, len(row))
-	for i, v := range row {
-		if v != nil {
-			texts[i] = fmt.Sprint(v)
-		}
-	}
-	t.rows = append(t.rows, texts)
-	return true
-}
-
 // text writes a line for each row: name=value for what has a value.
-func (t *table) text() string {
+func text(t *engine.Table) string {
 	var text strings.Builder
-	for _, row := range t.rows {
+	for _, row := range t.Texts {
 		for i, value := range row {
 			if value != "" {
-				fmt.Fprintf(&text, "%s=%s ", t.columns[i].Name, value)
+				fmt.Fprintf(&text, "%s=%s ", t.Head[i].Name, value)
 			}
 		}
 		text.WriteString("\n")

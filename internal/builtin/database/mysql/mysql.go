@@ -239,17 +239,17 @@ func (s *Source) Explain(ctx context.Context, q engine.Query) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var t table
+	var t engine.Table
 	if err := s.run(ctx, "EXPLAIN "+sql, engine.Query{Args: q.Args, Max: 10_000}, &t); err != nil {
 		return "", err
 	}
-	return t.text(), nil
+	return text(&t), nil
 }
 
 func (s *Source) Dialect() engine.Dialect { return engine.Dialect{Name: "mysql", Quote: '`'} }
 
 func (s *Source) Ping(ctx context.Context) error {
-	return s.Run(ctx, engine.Query{SQL: "SELECT 1", Max: 1}, &table{})
+	return s.Run(ctx, engine.Query{SQL: "SELECT 1", Max: 1}, &engine.Table{})
 }
 
 func (s *Source) Close() error { return s.pool.Close() }

@@ -13,19 +13,19 @@ const readingRights = "select usage show_view show_databases process"
 
 // Posture reads the grants of the role.
 func (s *Source) Posture(ctx context.Context) (engine.Posture, error) {
-	var who, grants table
+	var who, grants engine.Table
 	if err := s.run(ctx, "SELECT CURRENT_USER(), DATABASE()", engine.Query{Max: 1}, &who); err != nil {
 		return engine.Posture{}, err
 	}
 	if err := s.run(ctx, "SHOW GRANTS", engine.Query{Max: 1000}, &grants); err != nil {
 		return engine.Posture{}, err
 	}
-	p := engine.Posture{Role: who.rows[0][0]}
-	for _, grant := range grants.rows {
+	p := engine.Posture{Role: who.Texts[0][0]}
+	for _, grant := range grants.Texts {
 		p.Excess = append(p.Excess, excess(grant[0])...)
 	}
 	if len(p.Excess) > 0 {
-		name := "`" + strings.ReplaceAll(who.rows[0][1], "`", "``") + "`"
+		name := "`" + strings.ReplaceAll(who.Texts[0][1], "`", "``") + "`"
 		p.Remedy = "CREATE USER 'dragoman_reader'@'%' IDENTIFIED BY '...';\nGRANT SELECT, SHOW VIEW ON " + name + ".* TO 'dragoman_reader'@'%';\n"
 	}
 	return p, nil
@@ -45,7 +45,7 @@ func excess(grant string) []string {
 	var more []string
 	for right := range strings.SplitSeq(withoutColumns(rights), ",") {
 		right = strings.TrimSpace(right)
-		if !listed(readingRights, strings.ReplaceAll(strings.ToLower(right), " ", "_")) {
+		if !engine.Listed(readingRights, strings.ReplaceAll(strings.ToLower(right), " ", "_")) {
 			where, _, _ := strings.Cut(on, " TO ")
 			more = append(more, "has "+right+" on "+where)
 		}
@@ -81,16 +81,16 @@ const (
 )
 
 func (s *Source) Objects(ctx context.Context) ([]engine.Object, error) {
-	var names, fields, indexes table
-	for sql, into := range map[string]*table{objectsSQL: &names, fieldsSQL: &fields, indexesSQL: &indexes} {
+	var names, fields, indexes engine.Table
+	for sql, into := range map[string]*engine.Table{objectsSQL: &names, fieldsSQL: &fields, indexesSQL: &indexes} {
 		if err := s.run(ctx, sql, engine.Query{Max: maxFields}, into); err != nil {
 			return nil, err
 		}
 	}
-	objects := make([]engine.Object, min(len(names.rows), maxObjects))
+	objects := make([]engine.Object, min(len(names.Texts), maxObjects))
 	at := map[string]*engine.Object{}
 	for i := range objects {
-		row := names.rows[i]
+		row := names.Texts[i]
 		kind := strings.ToLower(strings.TrimPrefix(row[1], "BASE "))
 		objects[i] = engine.Object{Name: row[0], Kind: kind, Rows: -1}
 		if kind == "table" {
@@ -99,7 +99,7 @@ func (s *Source) Objects(ctx context.Context) ([]engine.Object, error) {
 		}
 		at[row[0]] = &objects[i]
 	}
-	for _, row := range fields.rows {
+	for _, row := range fields.Texts {
 		o := at[row[0]]
 		if o == nil {
 			continue
@@ -109,7 +109,7 @@ func (s *Source) Objects(ctx context.Context) ([]engine.Object, error) {
 			o.Keys = append(o.Keys, row[1])
 		}
 	}
-	for _, row := range indexes.rows {
+	for _, row := range indexes.Texts {
 		if o := at[row[0]]; o != nil {
 			unique := map[string]string{"0": "unique "}[row[3]]
 			o.Indexes = append(o.Indexes, unique+row[1]+" ("+row[2]+")")

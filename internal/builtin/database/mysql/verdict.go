@@ -146,7 +146,7 @@ func judge(tokens []token, i int, allowed map[string]bool) error {
 		return engine.Refuse(advice, "variables are not set here")
 	case !t.word || before.text == "." && !called || before.text == "@":
 		return nil
-	case !t.quoted && listed(writing, t.text) && !(called && (t.text == "insert" || t.text == "replace")):
+	case !t.quoted && engine.Listed(writing, t.text) && !(called && (t.text == "insert" || t.text == "replace")):
 		return engine.Refuse(advice, "%s does more than read", strings.ToUpper(t.text))
 	case !t.quoted && (t.text == "next" || t.text == "previous") && next.text == "value":
 		return engine.Refuse(advice, "a sequence is changed by its next value")
@@ -154,7 +154,7 @@ func judge(tokens []token, i int, allowed map[string]bool) error {
 		return nil
 	case before.text == "." || t.quoted && !defines(tokens, i):
 		return engine.Refuse(advice, "the function %s is not one of the server's own", t.text)
-	case listed(functions, t.text) || listed(syntax, t.text) || defines(tokens, i):
+	case engine.Listed(functions, t.text) || engine.Listed(syntax, t.text) || defines(tokens, i):
 		return nil
 	}
 	return engine.Refuse(advice, "the function %s is not among those that only read", t.text)
@@ -183,25 +183,6 @@ func defines(tokens []token, i int) bool {
 		}
 	}
 	return false
-}
-
-// listed says whether name is a word of list. It is looked for in the text, so
-// that nothing is made when the program starts.
-func listed(list, name string) bool {
-	if name == "" || strings.ContainsAny(name, " \t\n") {
-		return false
-	}
-	for from := 0; ; {
-		i := strings.Index(list[from:], name)
-		if i < 0 {
-			return false
-		}
-		i += from
-		from = i + len(name)
-		if (i == 0 || list[i-1] <= ' ') && (from == len(list) || list[from] <= ' ') {
-			return true
-		}
-	}
 }
 
 // writing are reserved words of which no statement that only reads has any.

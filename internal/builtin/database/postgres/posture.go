@@ -2,38 +2,17 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
 )
 
-// table collects rows of texts.
-type table struct{ rows [][]string }
-
-func (t *table) Columns([]engine.Column) {}
-
-func (t *table) Row(array []byte) bool {
-	var row []any
-	if json.Unmarshal(array, &row) != nil {
-		return false
-	}
-	texts := make([]string, len(row))
-	for i, v := range row {
-		if v != nil {
-			texts[i] = fmt.Sprint(v)
-		}
-	}
-	t.rows = append(t.rows, texts)
-	return true
-}
-
 // own runs a statement of this package.
 func (s *Source) own(ctx context.Context, sql string, most int) ([][]string, error) {
-	var t table
+	var t engine.Table
 	err := s.Run(ctx, engine.Query{SQL: sql, Max: most, Trusted: true}, &t)
-	return t.rows, err
+	return t.Texts, err
 }
 
 // excessSQL lists what the current role may do beyond reading.

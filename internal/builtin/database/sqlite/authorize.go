@@ -8,6 +8,8 @@ import (
 
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
 )
 
 // functions may be called: those of SQLite that have no effect and reach nothing
@@ -36,25 +38,6 @@ const functions = `
 // pragmas may be read, most of them through the tables that are named after them.
 const pragmas = `table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list
  collation_list function_list data_version encoding user_version application_id page_count page_size schema_version`
-
-// listed says whether name is a word of list. It is looked for in the text, so
-// that nothing is made when the program starts.
-func listed(list, name string) bool {
-	if name == "" || strings.ContainsAny(name, " \t\n") {
-		return false
-	}
-	for from := 0; ; {
-		i := strings.Index(list[from:], name)
-		if i < 0 {
-			return false
-		}
-		i += from
-		from = i + len(name)
-		if (i == 0 || list[i-1] <= ' ') && (from == len(list) || list[from] <= ' ') {
-			return true
-		}
-	}
-}
 
 // guard refuses at compilation whatever is not reading
 // (https://sqlite.org/c3ref/set_authorizer.html).
@@ -89,12 +72,12 @@ func judge(action int32, a, b string) (why string) {
 	case lib.SQLITE_SELECT, lib.SQLITE_RECURSIVE, lib.SQLITE_READ:
 		return ""
 	case lib.SQLITE_FUNCTION:
-		if listed(functions, strings.ToLower(b)) {
+		if engine.Listed(functions, strings.ToLower(b)) {
 			return ""
 		}
 		return fmt.Sprintf("the function %s is not among those that only read", b)
 	case lib.SQLITE_PRAGMA:
-		if listed(pragmas, strings.ToLower(a)) && (b == "" || !listed(settable, strings.ToLower(a))) {
+		if engine.Listed(pragmas, strings.ToLower(a)) && (b == "" || !engine.Listed(settable, strings.ToLower(a))) {
 			return ""
 		}
 		return fmt.Sprintf("PRAGMA %s is not among those that only read", a)

@@ -29,26 +29,6 @@ func (l *lines) Row(array []byte) bool {
 	return true
 }
 
-// table collects rows of texts.
-type table struct{ rows [][]string }
-
-func (t *table) Columns([]engine.Column) {}
-
-func (t *table) Row(array []byte) bool {
-	var row []any
-	if json.Unmarshal(array, &row) != nil {
-		return false
-	}
-	texts := make([]string, len(row))
-	for i, v := range row {
-		if v != nil {
-			texts[i] = fmt.Sprint(v)
-		}
-	}
-	t.rows = append(t.rows, texts)
-	return true
-}
-
 const (
 	maxObjects = 10_000
 	maxFields  = 200_000
@@ -62,7 +42,7 @@ const (
 )
 
 func (s *Source) Objects(ctx context.Context) ([]engine.Object, error) {
-	var names, fields, indexes, stats table
+	var names, fields, indexes, stats engine.Table
 	if err := s.run(ctx, objectsSQL, engine.Query{Max: maxObjects}, &names); err != nil {
 		return nil, err
 	}
@@ -73,13 +53,13 @@ func (s *Source) Objects(ctx context.Context) ([]engine.Object, error) {
 		return nil, err
 	}
 	_ = s.run(ctx, statsSQL, engine.Query{Max: maxObjects}, &stats) // there only after ANALYZE
-	objects := make([]engine.Object, len(names.rows))
+	objects := make([]engine.Object, len(names.Texts))
 	at := map[string]*engine.Object{}
-	for i, row := range names.rows {
+	for i, row := range names.Texts {
 		objects[i] = engine.Object{Name: row[0], Kind: row[1], Rows: -1}
 		at[row[0]] = &objects[i]
 	}
-	for _, row := range fields.rows {
+	for _, row := range fields.Texts {
 		if o := at[row[0]]; o != nil {
 			o.Columns = append(o.Columns, engine.Field{Name: row[1], Type: strings.ToLower(row[2]), Required: row[3] == "1", Default: row[4],
 				References: row[6]})
@@ -88,12 +68,12 @@ func (s *Source) Objects(ctx context.Context) ([]engine.Object, error) {
 			}
 		}
 	}
-	for _, row := range indexes.rows {
+	for _, row := range indexes.Texts {
 		if o := at[row[0]]; o != nil {
 			o.Indexes = append(o.Indexes, row[1])
 		}
 	}
-	for _, row := range stats.rows {
+	for _, row := range stats.Texts {
 		if o := at[row[0]]; o != nil {
 			_, _ = fmt.Sscan(row[1], &o.Rows)
 		}
