@@ -2,13 +2,11 @@ package jsonrpc_test
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/dragoman-mcp/dragoman/internal/selftest/corpus"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
@@ -112,38 +110,31 @@ func TestCutMessagesAreRefused(t *testing.T) {
 	}
 }
 
-var suiteDir = flag.String("jsontestsuite", "", "directory test_parsing of a checkout of github.com/nst/JSONTestSuite to judge by")
+// suite is JSONTestSuite (Nicolas Seriot, MIT). Each text says by the first letter of its name whether it must be accepted
+// (y), must be refused (n) or is left to the implementation (i).
+func suite(t testing.TB) []corpus.Vector {
+	t.Helper()
+	all, err := corpus.JSONTestSuite()
+	if err != nil || len(all) < 300 {
+		t.Fatalf("JSONTestSuite: got %d texts and error %v, want at least 300", len(all), err)
+	}
+	return all
+}
 
-// The files of JSONTestSuite (Nicolas Seriot, MIT) are not in this repository. Each says by its first letter whether it must
-// be accepted (y), must be refused (n) or is left to the implementation (i): there we follow the standard library, which we
-// only surpass in strictness.
+// What is left to us we take as the standard library does, which we only surpass in strictness.
 func TestJSONTestSuite(t *testing.T) {
-	if *suiteDir == "" {
-		t.Skip("no -jsontestsuite given")
+	for _, v := range suite(t) {
+		t.Run(v.Name, func(t *testing.T) {
+			want := v.Name[0] == 'y'
+			if v.Name[0] == 'i' {
+				want = json.Valid(v.Data) && utf8.Valid(v.Data) && judge(v.Data, 126) == nil
+			}
+			if strings.HasPrefix(v.Name, "y_object_duplicated_key") {
+				want = false // on purpose: see keys.go
+			}
+			if got := acceptedAsValue(string(v.Data)); got != want {
+				t.Errorf("value %.80q: got accepted = %v, want %v", v.Data, got, want)
+			}
+		})
 	}
-	files, err := filepath.Glob(filepath.Join(*suiteDir, "[yni]_*.json"))
-	if err != nil || len(files) < 300 {
-		t.Fatalf("find the files of JSONTestSuite in %s: got %d, error %v, want at least 300", *suiteDir, len(files), err)
-	}
-	count := map[string]int{}
-	for _, file := range files {
-		name := filepath.Base(file)
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := name[0] == 'y'
-		if name[0] == 'i' {
-			want = json.Valid(data) && utf8.Valid(data) && judge(data, 126) == nil
-		}
-		if strings.HasPrefix(name, "y_object_duplicated_key") {
-			want = false // on purpose: see keys.go
-		}
-		got := acceptedAsValue(string(data))
-		if got != want {
-			t.Errorf("%s: got accepted = %v, want %v", name, got, want)
-		}
-		count[name[:1]]++
-	}
-	t.Logf("judged %v files", count)
 }

@@ -2,44 +2,11 @@ package jwt_test
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth/jwt"
+	"github.com/dragoman-mcp/dragoman/internal/selftest/corpus"
 )
-
-// wycheproof is a Go module that holds the vectors. It is no dependency: only
-// the files are read.
-const wycheproof = "github.com/c2sp/wycheproof@v0.0.0-20260902155932-3fa63dd0344a"
-
-var vectors = flag.String("wycheproof", "", "directory with the vectors of Wycheproof; by default the Go module is fetched")
-
-// wycheproofFile gives the content of a file of vectors, or skips the test where they cannot be had.
-func wycheproofFile(t *testing.T, name string) []byte {
-	t.Helper()
-	dir := *vectors
-	if dir == "" {
-		cmd := exec.Command("go", "mod", "download", "-json", wycheproof)
-		cmd.Dir = t.TempDir() // outside of our module, whose go.sum does not know it
-		out, err := cmd.Output()
-		var module struct{ Dir string }
-		if json.Unmarshal(out, &module) != nil || module.Dir == "" {
-			if os.Getenv("DRAGOMAN_NEED_PEERS") != "" {
-				t.Fatalf("fetch %s: %v", wycheproof, err)
-			}
-			t.Skipf("fetch %s: %v; give -wycheproof=DIR", wycheproof, err)
-		}
-		dir = module.Dir
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "testvectors_v1", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
 
 // refused are vectors that Wycheproof calls valid and that we refuse, with why.
 var refused = map[int]string{
@@ -59,7 +26,11 @@ func TestWycheproofSignatures(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal(wycheproofFile(t, "json_web_signature_test.json"), &file); err != nil {
+	text, err := corpus.WycheproofSignatures()
+	if err == nil {
+		err = json.Unmarshal(text, &file)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	count := map[string]int{}
