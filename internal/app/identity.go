@@ -172,8 +172,7 @@ func (o *opening) resource(text string) bool {
 		if err != nil || u.Scheme != base.Scheme || u.Port() != base.Port() {
 			return false
 		}
-		ip, err := netip.ParseAddr(u.Hostname())
-		return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+		return config.IsLoopback(u.Hostname())
 	}
 	return text == o.base || strings.HasPrefix(text, o.base+"/")
 }

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -74,9 +73,7 @@ func mayListen(cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("listen %q is no address: write it as HOST:PORT, like 127.0.0.1:8000", cfg.Listen)
 	}
-	ip, err := netip.ParseAddr(host)
-	loopback := host == "localhost" || err == nil && ip.IsLoopback()
-	if !loopback && !cfg.Auth.Guarded() {
+	if !config.IsLoopback(host) && !cfg.Auth.Guarded() {
 		return fmt.Errorf("listen %s is not loopback, and anybody could call: configure auth.tokens, or listen on 127.0.0.1", cfg.Listen)
 	}
 	return nil

@@ -262,16 +262,7 @@ func (g *Guard) host(host string) bool {
 		}
 		name = h
 	}
-	return isLoopback(name) || g.hosts[host] || g.hosts[name]
-}
-
-func isLoopback(name string) bool {
-	name = strings.Trim(name, "[]")
-	if name == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(name)
-	return err == nil && ip.IsLoopback()
+	return config.IsLoopback(strings.Trim(name, "[]")) || g.hosts[host] || g.hosts[name]
 }
 
 func (g *Guard) origin(r *http.Request) bool {

@@ -105,13 +105,15 @@ func (c *checker) listen() {
 		c.fault("listen", fmt.Sprintf("%q is not a host", host), "write it like 127.0.0.1:8000, without http://")
 		return
 	}
-	if !loopback(host) && !c.Auth.Guarded() && !c.unread("auth") {
+	if !IsLoopback(host) && !c.Auth.Guarded() && !c.unread("auth") {
 		c.fault("listen", fmt.Sprintf("%s can be reached from other machines, and nobody has to show who they are", c.Listen),
 			"add a token to auth.tokens, or listen on 127.0.0.1")
 	}
 }
 
-func loopback(host string) bool {
+// IsLoopback says whether host, a name or an address without a port, means this
+// machine whoever asks: localhost, 127.0.0.0/8 or ::1.
+func IsLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}

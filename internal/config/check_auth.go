@@ -86,7 +86,7 @@ func (c *checker) secureURL(path, text string) {
 	if err != nil {
 		return // badURL has reported it
 	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
+	if u.Scheme == "http" && !IsLoopback(u.Hostname()) {
 		c.fault(path, "is http to another machine, where anybody on the way could answer", "use https")
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
@@ -115,7 +115,7 @@ func (c *checker) authorizationServer() {
 	switch {
 	case s.Enabled && c.PublicURL != "":
 		c.secureURL("public_url", c.PublicURL)
-	case s.Enabled && !loopback(host):
+	case s.Enabled && !IsLoopback(host):
 		c.fault("auth.authorization_server.enabled", "needs public_url, since the gateway is reached from other machines", "set public_url to the https address that clients use")
 	}
 	seen := map[string]bool{}
@@ -127,7 +127,7 @@ func (c *checker) authorizationServer() {
 		seen[client.ID] = true
 		for j, redirect := range client.RedirectURIs {
 			u, err := url.Parse(redirect)
-			bad := err != nil || u.Scheme == "" || u.Fragment != "" || u.User != nil || u.Scheme == "http" && !loopback(u.Hostname())
+			bad := err != nil || u.Scheme == "" || u.Fragment != "" || u.User != nil || u.Scheme == "http" && !IsLoopback(u.Hostname())
 			if bad || slices.Contains([]string{"javascript", "data", "file", "vbscript", "about", "blob"}, strings.ToLower(u.Scheme)) {
 				c.fault(fmt.Sprintf("%s.redirect_uris[%d]", path, j), fmt.Sprintf("%q is no address that users can be sent back to", redirect),
 					"use https, http on loopback, or the app's own scheme, without a fragment")

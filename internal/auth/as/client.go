@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 )
 
@@ -108,7 +108,7 @@ func checkRedirect(address string) error {
 		}
 		return nil
 	case "http":
-		if !loopback(u.Hostname()) {
+		if !config.IsLoopback(u.Hostname()) {
 			return errors.New("is http to another machine; use https")
 		}
 		return nil
@@ -119,14 +119,6 @@ func checkRedirect(address string) error {
 		return nil
 	}
 	return fmt.Errorf("has the scheme %q; use https, http on loopback, or a scheme with the name of a domain in it", u.Scheme)
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }
 
 // check says what is wrong with what a client says of itself.

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 	"github.com/dragoman-mcp/dragoman/internal/store/migrations"
 	"github.com/dragoman-mcp/dragoman/internal/store/relational"
@@ -95,11 +95,7 @@ func configure(dsn string, way Way) (*pgx.ConnConfig, error) {
 // inTheOpen finds ways to another machine without TLS. The driver would go them if
 // TLS does not work, and so be talked out of it by whoever is in between.
 func inTheOpen(way *pgconn.FallbackConfig) bool {
-	if way.TLSConfig != nil || way.Host == "localhost" || strings.HasPrefix(way.Host, "/") {
-		return false
-	}
-	address, err := netip.ParseAddr(way.Host)
-	return err != nil || !address.IsLoopback()
+	return way.TLSConfig == nil && !strings.HasPrefix(way.Host, "/") && !config.IsLoopback(way.Host)
 }
 
 // ready refuses a server that acknowledges what it has not written, and brings

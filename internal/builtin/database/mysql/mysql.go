@@ -20,6 +20,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/server/backend"
 )
 
@@ -100,15 +101,10 @@ func configure(o Options) (*mysql.Config, error) {
 		}
 		c.TLSConfig = values[0]
 	}
-	if host := u.Hostname(); c.TLSConfig == "" && host != "localhost" && !loopback(host) {
+	if host := u.Hostname(); c.TLSConfig == "" && !config.IsLoopback(host) {
 		c.TLSConfig = "true" // to another machine in the open only when told
 	}
 	return c, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 func (s *Source) connect(ctx context.Context) (*conn, error) {

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/server/backend"
 )
 
@@ -101,11 +101,7 @@ func configure(o Options) (*pgconn.Config, error) {
 // inTheOpen finds ways to another machine without TLS, which the driver would
 // take when TLS does not work, and so be talked out of it by whoever is between.
 func inTheOpen(way *pgconn.FallbackConfig) bool {
-	if way.TLSConfig != nil || way.Host == "localhost" || strings.HasPrefix(way.Host, "/") {
-		return false
-	}
-	address, err := netip.ParseAddr(way.Host)
-	return err != nil || !address.IsLoopback()
+	return way.TLSConfig == nil && !strings.HasPrefix(way.Host, "/") && !config.IsLoopback(way.Host)
 }
 
 func newPool(config *pgconn.Config, most int) *backend.Pool[*pgconn.PgConn] {
