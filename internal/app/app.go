@@ -223,7 +223,10 @@ func (a *App) Config() *config.Config { return a.cfg.Load() }
 // is, the rest is opened anew, then everything is swapped at once, and what is
 // gone is closed when its last call has been answered. When it fails, nothing
 // has changed.
-func (a *App) Reload(cfg *config.Config) error { return a.replace(cfg, true) }
+func (a *App) Reload(cfg *config.Config) error {
+	learn(a.secrets, cfg) // before anything can write them
+	return a.replace(cfg, true)
+}
 
 func (a *App) replace(cfg *config.Config, reload bool) error {
 	a.mu.Lock()
@@ -294,7 +297,6 @@ func (a *App) surroundings(cfg *config.Config, name string) upstream.Surrounding
 // adopt starts what is new and lets go what is gone. a.mu is held.
 func (a *App) adopt(cfg *config.Config, next map[string]*running, fresh []*running, drained <-chan struct{}) {
 	a.warnUnchanged(cfg)
-	learn(a.secrets, cfg)
 	old := a.running
 	a.running = next
 	a.cfg.Store(cfg)

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/audit"
@@ -67,7 +65,7 @@ func learn(s *scan.Scanner, cfg *config.Config) {
 // them: the token of a Bearer.
 func credentials(headers map[string]config.Secret) []string {
 	var out []string
-	for _, value := range slices.Collect(maps.Values(headers)) {
+	for _, value := range headers {
 		text := value.Reveal()
 		out = append(out, text)
 		if _, token, ok := strings.Cut(text, " "); ok {

@@ -202,10 +202,8 @@ func (s *Session) answer(ctx context.Context, msg jsonrpc.Message, out mcp.Strea
 func (s *Session) begin(ctx context.Context, id jsonrpc.ID) (*mcp.CallContext, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.done:
+	if s.over() {
 		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "the session has ended")
-	default:
 	}
 	if _, ok := s.calls[id]; ok {
 		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "a request with id %s is already under way", string(id))
