@@ -53,6 +53,7 @@ type Store struct {
 	Pins        Pins
 	Credentials Credentials
 	DataKeys    DataKeys
+	Leases      Leases
 	Feed        Feed
 	// Health answers nil if the database can be reached.
 	Health interface {

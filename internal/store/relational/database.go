@@ -53,7 +53,7 @@ func New(db Database) *store.Store {
 	h := newHub(d)
 	return &store.Store{
 		Users: users{d}, Keys: keys{d}, Families: families{d}, Denials: denials{d}, SigningKeys: signingKeys{d},
-		Clients: clients{d}, Consents: consents{d}, Pins: pins{d}, Credentials: credentials{d}, DataKeys: dataKeys{d},
+		Clients: clients{d}, Consents: consents{d}, Pins: pins{d}, Credentials: credentials{d}, DataKeys: dataKeys{d}, Leases: leases{d},
 		Feed: h, Health: d, Closer: closer{h, d},
 	}
 }

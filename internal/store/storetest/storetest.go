@@ -27,7 +27,7 @@ func Run(t *testing.T, place Opener) {
 	}{
 		{"users", users}, {"attempts", attempts}, {"keys", keys}, {"families", families}, {"denials", denials},
 		{"signing keys", signingKeys}, {"clients", clients}, {"consents", consents}, {"pins", pins},
-		{"credentials", credentials}, {"data keys", dataKeys}, {"bounds", bounds},
+		{"credentials", credentials}, {"data keys", dataKeys}, {"leases", leases}, {"bounds", bounds},
 		{"what is written stays", stays}, {"writers at once", writersAtOnce},
 		{"feed", feed}, {"feed of one who is slow", slowFeed}, {"feed and close", feedAndClose},
 	} {
