@@ -14,6 +14,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"time"
 )
 
 var (
@@ -53,8 +54,17 @@ type Store struct {
 	Pins        Pins
 	Credentials Credentials
 	DataKeys    DataKeys
-	Leases      Leases
-	Feed        Feed
+	// Leases let one of all replicas at a time do what must not be done twice at
+	// once. A lease ends by itself, so that a replica that dies holds up nobody for
+	// longer; the clocks of replicas have to agree to within a small part of it.
+	Leases interface {
+		// Take gives a holder the lease of a name until a time, also if it has it
+		// already; ErrConflict while another has one that has not ended now.
+		Take(ctx context.Context, name, holder string, now, until time.Time) error
+		// Release gives a lease back. It is no error if it has ended, or is another's.
+		Release(ctx context.Context, name, holder string) error
+	}
+	Feed Feed
 	// Health answers nil if the database can be reached.
 	Health interface {
 		Ping(ctx context.Context) error
