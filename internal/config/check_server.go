@@ -31,7 +31,7 @@ var fits = map[string][]string{
 	"start": {"command"}, "idle_stop": {"command"}, "startup_timeout": {"command"}, "stop_timeout": {"command"},
 	"restart": {"command"}, "memory_limit": {"command"}, "cpu_quota": {"command"}, "sandbox": {"command"},
 	"headers": {"url", "urls"}, "connect_timeout": {"url", "urls"}, "keep_connections": {"url", "urls"},
-	"max_connections": {"url", "urls"}, "settings": {"builtin"},
+	"max_connections": {"url", "urls"}, "auth": {"url", "urls"}, "settings": {"builtin"},
 }
 
 // server checks one server.
@@ -58,6 +58,7 @@ func (c *checker) server(s Server) {
 		c.fault(path+".builtin", fmt.Sprintf("%q is not the name of a builtin server", s.Builtin), "write a name like time")
 	}
 	c.headers(path+".headers", s.Headers)
+	c.credential(s)
 	c.patterns(path+".tools.allow", s.Tools.Allow)
 	c.patterns(path+".tools.deny", s.Tools.Deny)
 	c.patterns(path+".read_only", s.ReadOnly)

@@ -48,6 +48,9 @@ type Server struct {
 	// HTTP headers for a url or urls server.
 	Headers map[string]Secret `yaml:"headers" aka:"http_headers" example:"{Authorization: \"Bearer ${GITHUB_TOKEN}\"}"`
 
+	// The token that is shown to a url or urls server, where it is not a fixed one in headers.
+	Auth Credential `yaml:"auth" aka:"authentication,oauth"`
+
 	// How the server is spoken to. auto is stdio for a command, websocket for ws:// and wss://, and otherwise
 	// Streamable HTTP with a fall back to HTTP+SSE.
 	Transport string `yaml:"transport" default:"auto" enum:"auto|streamable-http|sse|websocket|stdio" aka:"type"`
