@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -277,43 +278,90 @@ func (p *stringPool) keep(text []byte) string {
 // AppendString appends s to dst as a quoted JSON string. The result is valid UTF-8 always: bytes of s that are not become
 // U+FFFD. Only what RFC 8259 §7 demands is escaped.
 func AppendString(dst []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+	return AppendText(dst, []byte(s)) // the compiler makes no copy of what is only read
+}
+
+// AppendText is AppendString for bytes. They may be a part of dst, as when JSON is told as text once more.
+func AppendText(dst, d []byte) []byte {
+	dst = append(slices.Grow(dst, len(d)+len(d)/16+2*room), '"')
+	for i := 0; ; {
+		dst, i = appendPlain(dst, d, i)
+		switch {
+		case i >= len(d):
+			return append(dst, '"')
+		case d[i] < utf8.RuneSelf:
+			dst = appendEscape(dst, d[i])
 			i++
-			continue
-		}
-		n := 1
-		if c >= utf8.RuneSelf {
-			var r rune
-			if r, n = utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || n > 1 {
-				i += n
-				continue
-			}
-		}
-		dst = append(dst, s[start:i]...)
-		i += n
-		start = i
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
 		default:
-			if c >= utf8.RuneSelf {
+			start, ok := i, false
+			i, ok = wideRun(d, i)
+			dst = append(dst, d[start:i]...)
+			if !ok {
 				dst = utf8.AppendRune(dst, utf8.RuneError)
-				continue
+				i++
 			}
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
 		}
 	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
+}
+
+// room is what a step of appendPlain may write: eight bytes, and an escape of two behind seven of them.
+const room = 16
+
+// appendPlain appends d from i on up to the first byte that is not ASCII or has no short escape. Words are written whole before
+// they are judged.
+func appendPlain(dst, d []byte, i int) ([]byte, int) {
+	n, out := len(dst), dst[:cap(dst)]
+	for i+8 <= len(d) {
+		if n+room > len(out) {
+			dst = slices.Grow(out[:n], len(d)-i+len(d)/4+room)
+			out = dst[:cap(dst)]
+		}
+		w := binary.LittleEndian.Uint64(d[i:])
+		binary.LittleEndian.PutUint64(out[n:], w)
+		m := special(w)
+		if m == 0 {
+			i, n = i+8, n+8
+			continue
+		}
+		k := bits.TrailingZeros64(m) >> 3
+		i, n = i+k, n+k
+		letter := shortEscape(d[i])
+		if letter == 0 {
+			return out[:n], i
+		}
+		out[n], out[n+1] = '\\', letter
+		i, n = i+1, n+2
+	}
+	dst = out[:n]
+	for ; i < len(d); i++ {
+		if c := d[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			break
+		}
+		dst = append(dst, d[i])
+	}
+	return dst, i
+}
+
+// shortEscape is the letter of the escape of two characters that c has; 0 when it has none.
+func shortEscape(c byte) byte {
+	switch c {
+	case '"', '\\':
+		return c
+	case '\n':
+		return 'n'
+	case '\r':
+		return 'r'
+	case '\t':
+		return 't'
+	}
+	return 0
+}
+
+// appendEscape appends an ASCII character that may not stand in a string as it is.
+func appendEscape(dst []byte, c byte) []byte {
+	const digits = "0123456789abcdef"
+	if letter := shortEscape(c); letter != 0 {
+		return append(dst, '\\', letter)
+	}
+	return append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
 }

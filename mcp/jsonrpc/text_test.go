@@ -107,6 +107,41 @@ func TestAppendString(t *testing.T) {
 	}
 }
 
+// Strings are written word by word: wherever in a word something stands, and however much room there is, the text is that
+// which is written byte by byte.
+func TestAppendStringWhereverSomethingStands(t *testing.T) {
+	for _, special := range []string{"\"", "\n", "\x01", "é", "\xff", "\\\\", "\n\n\x1f"} {
+		for before := range 40 {
+			s := strings.Repeat("a", before) + special + strings.Repeat("b", 40-before) + special
+			want := []byte{'"'}
+			for i, r := range s {
+				one := string(r)
+				if special == "\xff" && r == '\ufffd' {
+					one = s[i : i+1]
+				}
+				piece := jsonrpc.AppendString(nil, one)
+				want = append(want, piece[1:len(piece)-1]...)
+			}
+			want = append(want, '"')
+			for room := range 24 {
+				if got := jsonrpc.AppendString(make([]byte, 0, room), s); string(got) != string(want) {
+					t.Fatalf("AppendString(%q) with room for %d: got %s, want %s", s, room, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestAppendTextOfItself(t *testing.T) {
+	dst := []byte(`{"a":"b"}`)
+	for range 3 {
+		dst = jsonrpc.AppendText(dst, dst)
+	}
+	if want := 9 + 15; len(dst) < want || !strings.HasPrefix(string(dst), `{"a":"b"}"{\"a\":\"b\"}"`) {
+		t.Errorf("AppendText of what stands before: got %s", dst)
+	}
+}
+
 func TestIDs(t *testing.T) {
 	tests := []struct {
 		got  jsonrpc.ID
