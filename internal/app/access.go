@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/dragoman-mcp/dragoman/internal/audit"
+	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/policy"
 	"github.com/dragoman-mcp/dragoman/internal/policy/limit"
@@ -20,7 +21,7 @@ type access struct {
 
 // openAccess makes what decides about calls.
 func (a *App) openAccess(cfg *config.Config) error {
-	d := policy.Deps{Log: a.log, Decided: a.decided}
+	d := policy.Deps{Log: a.log, Decided: a.decided, Address: auth.Address}
 	if len(cfg.Rates.Calls) > 0 {
 		limits, err := limit.New(cfg.Rates, limit.Options{Separator: cfg.Names.Separator, Dial: a.network.DialContext, Log: a.log})
 		if err != nil {

@@ -47,6 +47,8 @@ type Guard struct {
 	tokens  []token
 	public  string // URL without slash at the end; empty if it is as called
 	open    bool   // nobody has to show who they are
+	proxies proxies
+	places  bool // somebody asks where callers are
 	o       Options
 }
 
@@ -67,7 +69,7 @@ func NewGuard(cfg *config.Config, o Options) *Guard {
 	g := &Guard{
 		hosts: make(map[string]bool), origins: make(map[string]bool), o: o,
 		public: strings.TrimSuffix(cfg.PublicURL, "/"),
-		open:   !cfg.Auth.Guarded(),
+		open:   !cfg.Auth.Guarded(), proxies: newProxies(cfg), places: len(cfg.Access.Policies) > 0,
 	}
 	for _, h := range cfg.AllowedHosts {
 		g.hosts[strings.ToLower(h)] = true
@@ -114,7 +116,7 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 		}
 		if g.open {
 			bare(r)
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, g.placed(r))
 			return
 		}
 		identity, err := g.identify(r)
@@ -122,6 +124,7 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 			g.turnAway(w, r, err)
 			return
 		}
+		r = g.placed(r)
 		ctx := r.Context()
 		if identity.Principal.Method != fixedMethod { // what the configuration names needs no watch
 			held := g.hold(r, identity)
@@ -131,6 +134,15 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 		bare(r)
 		next.ServeHTTP(w, r.WithContext(mcp.WithPrincipal(ctx, identity.Principal)))
 	}))
+}
+
+// placed returns a request whose context says where it comes from, if somebody asks for that.
+func (g *Guard) placed(r *http.Request) *http.Request {
+	if !g.places {
+		return r
+	}
+	address := g.proxies.from(r)
+	return r.WithContext(context.WithValue(r.Context(), addressKey{}, &address))
 }
 
 // hold makes a request end when its credential does.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -97,6 +98,15 @@ func (c *checker) access() {
 			c.fault(fmt.Sprintf("access.default_roles[%d]", i), fmt.Sprintf("%q is not a role", role), "the roles are user, model_developer and admin")
 		}
 	}
+	for i, proxy := range c.TrustedProxies {
+		path := fmt.Sprintf("trusted_proxies[%d]", i)
+		switch network, err := Network(proxy); {
+		case err != nil:
+			c.fault(path, fmt.Sprintf("%q is no address or network", proxy), "write it like 10.0.0.5 or 10.0.0.0/24")
+		case network.Bits() == 0:
+			c.fault(path, fmt.Sprintf("%q is everybody, who could then call from any address they like", proxy), "name the proxies")
+		}
+	}
 	for i, r := range c.Rates.Calls {
 		c.rule(fmt.Sprintf("rates.calls[%d]", i), r)
 	}
@@ -105,6 +115,26 @@ func (c *checker) access() {
 			c.fault("rates.redis", "is not a redis:// or rediss:// URL", "write it like redis://127.0.0.1:6379/0")
 		}
 	}
+}
+
+// Network reads an address or a network, with IPv4 in its short form and what is not of the network cut off.
+func Network(text string) (netip.Prefix, error) {
+	if !strings.Contains(text, "/") {
+		address, err := netip.ParseAddr(text)
+		if err != nil || address.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%q is no address", text)
+		}
+		address = address.Unmap()
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	if network.Addr().Is4In6() && network.Bits() >= 96 {
+		network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+	}
+	return network.Masked(), nil
 }
 
 func (c *checker) rule(path string, r Rule) {

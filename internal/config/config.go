@@ -34,6 +34,9 @@ type Config struct {
 	// are always allowed; a request without an Origin header does not come from a page and passes. Pages of these origins
 	// are told so by CORS headers.
 	AllowedOrigins []string `yaml:"allowed_origins" aka:"cors,origins" example:"[https://app.example.org]"`
+	// Reverse proxies, by address or network, that are believed when they say for whom they ask (X-Forwarded-For). What
+	// others write into that header counts for nothing. It is for policies that look at context.address.
+	TrustedProxies []string `yaml:"trusted_proxies" list:"or-text" example:"[10.0.0.5, fd00:12::/64]"`
 	// The gateway's own TLS, and who vouches for client certificates.
 	TLS TLS `yaml:"tls"`
 	// Who may call.
