@@ -35,6 +35,8 @@ type settings struct {
 	quick       bool
 	direct      bool
 	idLast      bool
+	sign        string
+	profile     string
 	output      string
 	save        string
 	enforce     bool
@@ -112,6 +114,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.BoolVar(&s.quick, "quick", false, "one round with short windows and 1,000 held streams at most: a look, not a measurement")
 	f.BoolVar(&s.direct, "direct", true, "measure the upstream without anything before it as well")
 	f.BoolVar(&s.idLast, "id-last", false, "upstreams put the id behind the result, as the TypeScript SDK does")
+	f.StringVar(&s.sign, "sign", "ES256", "algorithm of the tokens of the guarded scenarios: ES256 or EdDSA")
+	f.StringVar(&s.profile, "profile", "", "`directory` for a CPU profile of the gateway under each load of the first round; its figures then say little")
 	f.StringVar(&s.output, "o", "table", "table or json")
 	f.StringVar(&s.save, "save", "", "`file` to write the JSON to as well")
 	f.BoolVar(&s.enforce, "enforce", false, "exit with code 2 when a goal is missed")
@@ -135,6 +139,8 @@ func (s settings) check(rest []string) error {
 		return fmt.Errorf("-route is %q: say aggregate or server", s.route)
 	case s.output != "table" && s.output != "json":
 		return fmt.Errorf("-o is %q: say table or json", s.output)
+	case s.sign != "ES256" && s.sign != "EdDSA":
+		return fmt.Errorf("-sign is %q: say ES256 or EdDSA", s.sign)
 	case s.rounds < 1 || s.window <= 0 || s.warm < 0 || s.calls < 1 || s.limit <= 0:
 		return errors.New("-rounds, -window, -calls and -limit must be more than nothing")
 	}

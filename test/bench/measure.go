@@ -109,6 +109,7 @@ const sliceLength = 100 * time.Millisecond
 
 // measure runs the load against all peers in turn and keeps their figures.
 func (b *bench) measure(ctx context.Context, round int, s scenario, peers []load.Peer) error {
+	defer b.profile(ctx, round, s, peers)()
 	results, err := b.load(ctx, load.Plan{
 		Peers: peers, Kind: s.kind, Revision: s.revision, Conns: s.conns, Tools: wantedTools(s.topology),
 		Warm: b.settings.warm, Window: b.settings.window, Slices: int(b.settings.window / sliceLength),
@@ -202,7 +203,7 @@ func (s *stage) lookBehind(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	metrics, status, err := get(ctx, "http://"+s.peers[gatewayPeer].target.Addr+"/metrics")
+	metrics, status, err := get(ctx, "http://"+s.peers[gatewayPeer].target.Addr+"/metrics", s.peers[gatewayPeer].target.Tokens...)
 	if err != nil || status != http.StatusOK {
 		s.bench.remark("%s: METRICS ARE OFF: /metrics answered with status %d, error %v", s.topology.name, status, err)
 	}
@@ -222,12 +223,20 @@ func (s *stage) lookBehind(ctx context.Context, round int) error {
 // maxPage bounds what is read of a page, in bytes.
 const maxPage = 16 << 20
 
-func get(ctx context.Context, url string) (body []byte, status int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+// get reads a page, as the first of the users that have tokens.
+func get(ctx context.Context, url string, tokens ...string) (body []byte, status int, err error) {
+	return getWithin(ctx, 5*time.Second, url, tokens...)
+}
+
+func getWithin(ctx context.Context, limit time.Duration, url string, tokens ...string) (body []byte, status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, 0, err
+	}
+	if len(tokens) > 0 {
+		request.Header.Set("Authorization", "Bearer "+tokens[0])
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -36,6 +36,7 @@ type stage struct {
 	topology  topology
 	processes []*proc.Process // the upstreams and the bare proxies
 	gateway   *proc.Process   // nil while a bare proxy stands in
+	guards    *guards         // nil unless the gateway is guarded
 	log       string          // of the gateway
 	peers     map[string]peer
 	counters  map[string]string // peer → address of its upstream's counters
@@ -129,6 +130,12 @@ func (s *stage) startGateway(ctx context.Context, addrs []string) error {
 	if err != nil {
 		return err
 	}
+	target := load.Target{Addr: addr}
+	if s.topology.guarded {
+		if target.Tokens, err = s.guard(); err != nil {
+			return err
+		}
+	}
 	config, err := s.writeConfig(addr, addrs)
 	if err != nil {
 		return err
@@ -149,9 +156,9 @@ func (s *stage) startGateway(ctx context.Context, addrs []string) error {
 	}
 	s.gateway.Watch()
 	first := serverName(0, len(addrs))
-	target := load.Target{Addr: addr, Path: "/mcp", Prefix: first + "__"}
+	target.Path, target.Prefix = "/mcp", first+"__"
 	if s.bench.settings.route == "server" {
-		target = load.Target{Addr: addr, Path: "/mcp/" + first}
+		target.Path, target.Prefix = "/mcp/"+first, ""
 	}
 	p, err := s.await(ctx, s.gateway, begin, target)
 	if err != nil {
@@ -182,9 +189,20 @@ func (s *stage) await(ctx context.Context, p *proc.Process, begin time.Time, tar
 // writeConfig writes the gateway's configuration: it listens on addr and has the servers at addrs, and the child process where the
 // topology wants one.
 func (s *stage) writeConfig(addr string, addrs []string) (string, error) {
-	text := "listen: " + addr + "\nservers:\n"
+	text := "listen: " + addr + "\n"
+	if s.guards != nil {
+		guards, err := s.guards.configure()
+		if err != nil {
+			return "", err
+		}
+		text += guards
+	}
+	text += "servers:\n"
 	for i, server := range addrs {
 		text += fmt.Sprintf("  %s: {url: http://%s/mcp}\n", serverName(i, len(addrs)), server)
+	}
+	if s.guards != nil {
+		text += s.guards.others(addrs[0])
 	}
 	if s.topology.pipe {
 		options, err := json.Marshal(s.topology.gateway)
@@ -196,6 +214,9 @@ func (s *stage) writeConfig(addr string, addrs []string) (string, error) {
 			return "", err
 		}
 		text += fmt.Sprintf("  %s: {command: %s}\n", pipeServer, command)
+	}
+	if s.bench.settings.profile != "" {
+		text += "telemetry: {profiling: true}\n"
 	}
 	if s.bench.settings.extra != "" {
 		extra, err := os.ReadFile(s.bench.settings.extra)
@@ -216,6 +237,9 @@ func (s *stage) close() error {
 			s.bench.remark("%s: the gateway did not end within %v of SIGTERM and was killed", s.topology.name, stopGrace)
 		}
 		fault = scanLog(s.log)
+	}
+	if s.guards != nil {
+		fault = errors.Join(fault, s.guards.close())
 	}
 	for _, p := range s.processes {
 		p.Stop(0)

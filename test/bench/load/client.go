@@ -27,6 +27,16 @@ type Target struct {
 	Addr   string `json:"addr"`   // host:port
 	Path   string `json:"path"`   // of the MCP endpoint
 	Prefix string `json:"prefix"` // before a tool's name, "up__" on an endpoint that joins servers
+	// Tokens are those of the users; connections have them in turn. Empty sends none.
+	Tokens []string `json:"tokens,omitempty"`
+}
+
+// token is what the n-th connection shows; empty for nothing.
+func (t Target) token(n int) string {
+	if len(t.Tokens) == 0 {
+		return ""
+	}
+	return "Bearer " + t.Tokens[n%len(t.Tokens)]
 }
 
 // ErrWrong says that an answer came and was not the right one. What fails otherwise is the connection.
@@ -40,6 +50,7 @@ type Client struct {
 	Target   Target
 	Revision string
 
+	token   string
 	session string
 	id      int64
 	conn    net.Conn
@@ -51,9 +62,9 @@ type Client struct {
 	pages   []page
 }
 
-// Dial connects; every read and write of the client's life must be over by until.
+// Dial connects, as the first of the users; every read and write of the client's life must be over by until.
 func Dial(ctx context.Context, target Target, revision string, until time.Time) (*Client, error) {
-	c := &Client{Target: target, Revision: revision}
+	c := &Client{Target: target, Revision: revision, token: target.token(0)}
 	return c, c.Redial(ctx, until)
 }
 
@@ -210,6 +221,9 @@ func (c *Client) head(verb, method, name string) {
 	c.out = append(append(append(append(c.out[:0], verb...), ' '), c.Target.Path...), " HTTP/1.1\r\n"...)
 	c.out = h1.AppendField(c.out, "Host", c.Target.Addr)
 	c.out = h1.AppendField(c.out, "Accept", "application/json, text/event-stream")
+	if c.token != "" {
+		c.out = h1.AppendField(c.out, "Authorization", c.token)
+	}
 	if verb == "POST" {
 		c.out = h1.AppendField(c.out, "Content-Type", "application/json")
 	}

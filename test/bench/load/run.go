@@ -127,6 +127,7 @@ func Run(ctx context.Context, plan Plan) (map[string]Result, error) {
 func (r *run) open(ctx context.Context) error {
 	for n := range r.plan.Conns {
 		c, err := Dial(ctx, r.peer.Target, r.plan.Revision, r.until)
+		c.token = r.peer.Target.token(n)
 		r.clients = append(r.clients, c)
 		if err == nil && r.plan.Kind != Session {
 			err = c.Initialize()
