@@ -48,10 +48,14 @@ start-servers: peers ## start two servers to try the gateway with, on ports 3001
 	wait
 
 .PHONY: start-monitoring
-start-monitoring: ## start Prometheus and Grafana in front of /metrics
-	@if [[ -f deploy/monitoring/compose.yaml ]]; then exec docker compose -f deploy/monitoring/compose.yaml up; fi; \
-	echo 'deploy/monitoring does not exist yet: no dashboards are shipped so far.' >&2; \
-	echo 'The gateway serves Prometheus metrics at /metrics; point a Prometheus of your own at 127.0.0.1:8000.' >&2; exit 1
+start-monitoring: ## start Prometheus and Grafana in front of /metrics, until Ctrl-C; Prometheus alone where there is no Docker
+	@if docker compose version >/dev/null 2>&1; then \
+	  echo 'Grafana: http://127.0.0.1:3000   Prometheus: http://127.0.0.1:9090'; \
+	  exec docker compose -f deploy/monitoring/compose.yaml up; \
+	elif command -v prometheus >/dev/null; then \
+	  echo 'No Docker here, so Prometheus alone: http://127.0.0.1:9090/alerts'; data=$$(mktemp -d); trap 'rm -rf "$$data"' EXIT; \
+	  prometheus --config.file=deploy/monitoring/prometheus.yml --storage.tsdb.path="$$data" --web.listen-address=127.0.0.1:9090 --log.level=warn; \
+	else echo 'Neither docker compose nor prometheus is installed: install one (Debian: apt-get install prometheus).' >&2; exit 1; fi
 
 .PHONY: peers
 peers: ## install the MCP clients, servers and suites, and the database servers, that the tests speak with
