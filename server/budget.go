@@ -52,12 +52,22 @@ func least[T Size | int | time.Duration](wish, most T) T {
 func (l Limits) Budget() *Budget { return &Budget{most: l} }
 
 // Budget counts what an answer has room for. It must not be used concurrently.
+//
+// Tokens are counted only when it matters, since most answers are far from the
+// limit: a token has a byte at least. Until then texts are held, to be counted
+// all at once if need be.
 type Budget struct {
 	most   Limits
 	bytes  int
 	rows   int
-	tokens int
+	tokens int      // of what has been counted
+	held   []byte   // rows that have not, each with a space behind it
+	texts  []string // texts that have not
+	owed   int      // tokens that both have at most
 }
+
+// maxHeld bounds the bytes of rows that are held.
+const maxHeld = 64 << 10
 
 // Lower lowers what may be spent altogether to the caller's wishes, which never
 // raise it.
@@ -67,17 +77,44 @@ func (b *Budget) Lower(wish Limits) { b.most = wish.Within(b.most) }
 // it if it does. When the very first does not fit, no other page will help: the
 // call should fail with an [Error] that says how to ask for less.
 func (b *Budget) Row(text []byte) bool {
-	tokens := 0
-	if b.most.Tokens > 0 {
-		tokens = Tokens(text)
-	}
-	if exceeds(b.rows+1, b.most.Rows) || exceeds(b.bytes+len(text), int(b.most.Bytes)) || exceeds(b.tokens+tokens, b.most.Tokens) {
+	if exceeds(b.rows+1, b.most.Rows) || exceeds(b.bytes+len(text), int(b.most.Bytes)) || !b.rowTokens(text) {
 		return false
 	}
 	b.rows++
 	b.bytes += len(text)
+	return true
+}
+
+func (b *Budget) rowTokens(text []byte) bool {
+	if b.most.Tokens <= 0 {
+		return true
+	}
+	if !b.surely(len(text)) || len(b.held)+len(text) >= maxHeld {
+		b.settle()
+	}
+	if len(text) < maxHeld && b.surely(len(text)) {
+		b.held = append(append(b.held, text...), ' ')
+		b.owed += len(text)
+		return true
+	}
+	tokens := tokensOf(text)
+	if b.tokens+tokens > b.most.Tokens {
+		return false
+	}
 	b.tokens += tokens
 	return true
+}
+
+// surely reports whether n tokens more fit whatever those are that are held.
+func (b *Budget) surely(n int) bool { return b.tokens+b.owed+n <= b.most.Tokens }
+
+// settle counts what is held.
+func (b *Budget) settle() {
+	b.tokens += tokensOf(b.held)
+	for _, text := range b.texts {
+		b.tokens += Tokens(text)
+	}
+	b.held, b.texts, b.owed = b.held[:0], b.texts[:0], 0
 }
 
 // Text returns as much of text as fits, ending between two characters, counts it,
@@ -87,16 +124,46 @@ func (b *Budget) Text(text string) (part string, whole bool) {
 	if b.most.Bytes > 0 {
 		n = min(n, max(0, int(b.most.Bytes)-b.bytes))
 	}
-	if b.most.Tokens > 0 {
-		n = min(n, prefix(text[:n], b.most.Tokens-b.tokens))
-	}
 	for n > 0 && n < len(text) && !utf8.RuneStart(text[n]) {
 		n--
 	}
+	n = b.textTokens(text[:n])
 	b.bytes += n
-	b.tokens += Tokens(text[:n])
 	return text[:n], n == len(text)
 }
+
+// textTokens counts the longest beginning of text that fits, and returns its length.
+func (b *Budget) textTokens(text string) int {
+	if b.most.Tokens <= 0 {
+		return len(text)
+	}
+	most := len(text)
+	if !b.surely(most) {
+		most = atMost([]byte(text))
+	}
+	if !b.surely(most) {
+		b.settle()
+	}
+	if b.surely(most) {
+		b.texts = append(b.texts, text)
+		b.owed += most
+		return len(text)
+	}
+	room := max(0, b.most.Tokens-b.tokens)
+	if len(text)/sparse <= room {
+		if tokens := Tokens(text); tokens <= room {
+			b.tokens += tokens
+			return len(text)
+		}
+	}
+	n, left := prefix([]byte(text), room)
+	b.tokens += room - left
+	return n
+}
+
+// sparse is how many bytes a token has in text that is counted whole although it
+// may not fit; longer text hardly ever does.
+const sparse = 8
 
 // Rows says how many rows were counted.
 func (b *Budget) Rows() int { return b.rows }

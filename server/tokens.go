@@ -15,42 +15,16 @@ import (
 // a row are one for each two. Digits are one for each three, signs one for each
 // three that follow each other, a space before a word nothing, a character
 // beyond Latin one, and one beyond the basic plane three.
-func Tokens[T ~string | ~[]byte](text T) int {
-	var c counter
-	for i := 0; i < len(text); {
-		r, size := decode(text, i)
-		c.add(r)
-		i += size
-	}
-	return c.total()
-}
-
-// prefix is the length of the longest beginning of text with at most n tokens.
-func prefix(text string, n int) int {
-	var c counter
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		if c.add(r); c.total() > n {
-			return i
-		}
-		i += size
-	}
-	return len(text)
-}
-
-func decode[T ~string | ~[]byte](text T, i int) (rune, int) {
-	if b := text[i]; b < utf8.RuneSelf {
-		return rune(b), 1
-	}
-	return utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
-}
+func Tokens[T ~string | ~[]byte](text T) int { return tokensOf([]byte(text)) }
 
 // counter counts tokens rune by rune: what runs of one class came to, and the
-// run that goes on.
+// run that goes on. It is the definition; lanes.go counts faster.
 type counter struct {
 	sum, run int
 	class    class
 }
+
+const longWord = 14 // letters; longer ones are seldom words
 
 type class int
 
@@ -106,7 +80,6 @@ func (c *counter) end() { c.sum, c.run, c.class = c.total(), 0, space }
 
 // total is the sum with the run that goes on.
 func (c *counter) total() int {
-	const longWord = 14 // letters; longer ones are seldom words
 	switch c.class {
 	case signs, digits:
 		return c.sum + parts(c.run, 3)

@@ -1,0 +1,76 @@
+package server
+
+import "encoding/binary"
+
+// Whether a text fits can mostly be said without counting its tokens: eight
+// bytes at a time it is seen which are small letters and which are spaces, and
+// from that how many tokens there are at most. A mark of a byte is its high bit.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+// smallLetters marks a to z.
+func smallLetters(w uint64) uint64 {
+	low := w &^ highs
+	return (low + (0x80-'a')*ones) &^ (low + (0x7f-'z')*ones) &^ w & highs
+}
+
+// blanks marks spaces.
+func blanks(w uint64) uint64 {
+	x := w ^ ' '*ones
+	return ^(x&^highs + ^uint64(highs) | x) & highs
+}
+
+// marks are sums of marks, byte by byte, of which each is at most marked.
+type marks struct{ letters, begins, spaces, full uint64 }
+
+// marked is how many words can be added up before a byte overflows.
+const marked = 255
+
+// add adds n words of text. before is 0x80 when a small letter stands before
+// them; returned is that of what follows.
+func (m *marks) add(text []byte, before uint64) uint64 {
+	for ; len(text) >= 8; text = text[8:] {
+		w := binary.LittleEndian.Uint64(text)
+		small := smallLetters(w)
+		m.letters += small >> 7
+		m.begins += small &^ (small<<8 | before) >> 7
+		m.spaces += blanks(w) >> 7
+		if small == highs {
+			m.full++
+		}
+		before = small >> 56
+	}
+	return before
+}
+
+// across is the sum of the bytes of w.
+func across(w uint64) int {
+	pairs := w&0x00ff00ff00ff00ff + w>>8&0x00ff00ff00ff00ff
+	return int(pairs * 0x0001000100010001 >> 48)
+}
+
+// atMost is a number of tokens that text has at most: of prose, about a third
+// more than it has.
+//
+// A byte that is neither small letter nor space is at most one token, and eight
+// spaces are one. A run of n small letters is at most 1 + (n-1)/6, unless it has
+// more than 14; then it fills a word of eight bytes at least, and long more for
+// each of these makes up for it.
+func atMost(text []byte) int {
+	const long = 4
+	var letters, begins, spaces, full int
+	tail := len(text) % 8
+	before := uint64(0)
+	for rest := text[:len(text)-tail]; len(rest) > 0; {
+		n := min(len(rest), 8*marked)
+		var m marks
+		before = m.add(rest[:n], before)
+		letters, begins, spaces = letters+across(m.letters), begins+across(m.begins), spaces+across(m.spaces)
+		full += int(m.full)
+		rest = rest[n:]
+	}
+	others := len(text) - tail - letters - spaces
+	return others + begins + (letters-begins)/6 + spaces/8 + long*full + tail
+}
