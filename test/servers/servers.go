@@ -1,6 +1,6 @@
 // Package servers starts real database servers for one test: PostgreSQL, MariaDB
-// and Redis, as test/servers/setup installs them from the distribution. Each has
-// a directory and a port of its own, listens on loopback only, and is gone when
+// and Redis, as test/servers/setup installs them from the distribution, and
+// FerretDB, which it builds. Each has a directory and a port of its own, listens on loopback only, and is gone when
 // the test ends.
 //
 // It does not know what is stored in them, and it makes nothing durable beyond

@@ -79,3 +79,17 @@ func TestRedisIsGoneAfterTheTest(t *testing.T) {
 		stopped(t, address)
 	}
 }
+
+func TestMongoDBIsGoneAfterTheTest(t *testing.T) {
+	var address string
+	t.Run("while the test runs", func(t *testing.T) {
+		u, err := url.Parse(servers.MongoDB(t))
+		if err != nil || u.Scheme != "mongodb" || u.Path != "/test" {
+			t.Fatalf("got %v, %v, want a URL of mongodb with the database test", u, err)
+		}
+		address = u.Host
+	})
+	if address != "" {
+		stopped(t, address)
+	}
+}

@@ -47,7 +47,7 @@ func (d *database) write(ctx context.Context, c *server.Call, in writeInput) (wr
 			return written{}, err
 		}
 	}
-	n, err := src.writer.Write(ctx, in.SQL, src.settings.MaxWritten)
+	n, err := src.writer.Write(ctx, engine.Change{SQL: in.SQL}, src.settings.MaxWritten)
 	if err != nil {
 		return written{}, told(ctx, err)
 	}

@@ -7,6 +7,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 )
 
@@ -25,6 +26,33 @@ type Query struct {
 	// Trusted statements are made by this program out of checked names; they are
 	// not judged for the functions that they call. All else holds for them, too.
 	Trusted bool
+	// Find takes the place of SQL where there are documents.
+	Find *Find
+}
+
+// Find is a question about the documents of one collection. Filter, Projection
+// and Pipeline are Extended JSON; a pipeline is asked alone. Distinct asks for the
+// values of a field, and Count for the number of documents.
+type Find struct {
+	Collection                   string
+	Filter, Projection, Pipeline json.RawMessage
+	Order                        []string // fields; - before one for descending
+	Distinct                     string
+	Count                        bool
+	// Columns are paths of fields. When there are any, a row is the list of their
+	// values, with Names as the columns; otherwise it is a document.
+	Columns, Names []string
+}
+
+// Change is one statement that changes rows, or one change of a collection:
+// documents to insert, or a filter with what is set in the documents that it
+// finds, or that they are deleted. All but Collection and SQL is Extended JSON.
+type Change struct {
+	SQL            string
+	Collection     string
+	Insert         []json.RawMessage
+	Filter, Update json.RawMessage
+	Delete         bool
 }
 
 // Rows takes an answer.
@@ -50,7 +78,7 @@ type Field struct {
 	Required                                 bool
 }
 
-// Posture is what a role may do beyond reading.
+// Posture is what a role may do beyond what it is for.
 type Posture struct {
 	Role   string
 	Excess []string // what it may do and should not; empty when all is well
@@ -75,9 +103,11 @@ type Source interface {
 
 // Writer is one database that is written, with a role and a pool of its own.
 type Writer interface {
-	// Write runs one statement and returns how many rows it changed. It is undone
-	// when there are more than most.
-	Write(ctx context.Context, sql string, most int64) (int64, error)
+	// Write makes one change and returns how many rows it changed. When there
+	// would be more than most, none is.
+	Write(ctx context.Context, change Change, most int64) (int64, error)
+	// Posture looks at the role: Excess is what it may do beyond changing rows.
+	Posture(ctx context.Context) (Posture, error)
 	Close() error
 }
 

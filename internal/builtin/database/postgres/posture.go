@@ -15,7 +15,8 @@ func (s *Source) own(ctx context.Context, sql string, most int) ([][]string, err
 	return t.Texts, err
 }
 
-// excessSQL lists what the current role may do beyond reading.
+// excessSQL lists what the current role may do beyond reading; what it may do to
+// tables is the last part, and is other for a role that writes.
 const excessSQL = `SELECT what FROM (
  SELECT current_user::text AS what, 0 AS n
  UNION ALL SELECT r.what, 1 FROM pg_catalog.pg_roles, LATERAL (VALUES (rolsuper, 'is a superuser'), (rolcreaterole, 'creates roles'),
@@ -27,13 +28,31 @@ const excessSQL = `SELECT what FROM (
  UNION ALL SELECT 'creates schemas in the database', 3 WHERE has_database_privilege(current_database(), 'CREATE')
  UNION ALL (SELECT 'creates in the schema ' || nspname, 4 FROM pg_catalog.pg_namespace
   WHERE nspname !~ '^pg_(temp|toast)' AND has_schema_privilege(oid, 'CREATE') ORDER BY nspname LIMIT 5)
- UNION ALL (SELECT 'writes ' || oid::regclass, 5 FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'f', 'v')
+ UNION ALL (`
+const readerSQL = excessSQL + `SELECT 'writes ' || oid::regclass, 5 FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'f', 'v')
   AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')
   AND (has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(oid, 'INSERT, UPDATE')) ORDER BY relname LIMIT 5)
 ) x ORDER BY n`
 
+// A superuser may do as much to all tables, which was said.
+const writerSQL = excessSQL + `SELECT CASE WHEN pg_has_role(current_user, relowner, 'MEMBER') THEN 'owns ' ELSE 'truncates ' END || oid::regclass, 5
+  FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'f', 'v') AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')
+  AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+  AND (pg_has_role(current_user, relowner, 'MEMBER') OR relkind <> 'v' AND has_table_privilege(oid, 'TRUNCATE')) ORDER BY relname LIMIT 5)
+) x ORDER BY n`
+
+const placesSQL = `SELECT current_database(), nspname FROM pg_catalog.pg_namespace
+ WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND has_schema_privilege(oid, 'USAGE') ORDER BY nspname LIMIT 100`
+
 func (s *Source) Posture(ctx context.Context) (engine.Posture, error) {
-	rows, err := s.own(ctx, excessSQL, 100)
+	ask := func(sql string) ([][]string, error) { return s.own(ctx, sql, 100) }
+	return posture(ask, readerSQL, "dragoman_reader", "SELECT")
+}
+
+// posture asks what a role may do that it should not, and says what makes one
+// that has these rights and no others.
+func posture(ask func(sql string) ([][]string, error), excess, name, rights string) (engine.Posture, error) {
+	rows, err := ask(excess)
 	if err != nil {
 		return engine.Posture{}, err
 	}
@@ -44,27 +63,34 @@ func (s *Source) Posture(ctx context.Context) (engine.Posture, error) {
 	if len(p.Excess) == 0 {
 		return p, nil
 	}
-	places, err := s.own(ctx, `SELECT current_database(), nspname FROM pg_catalog.pg_namespace
- WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND has_schema_privilege(oid, 'USAGE') ORDER BY nspname`, 100)
+	places, err := ask(placesSQL)
 	if err != nil {
 		return engine.Posture{}, err
 	}
-	p.Remedy = remedy(places)
+	p.Remedy = remedy(places, name, rights)
 	return p, nil
 }
 
-// remedy is what makes a role that only reads.
-func remedy(places [][]string) string {
+// remedy is what makes a role that has certain rights on tables and no others.
+func remedy(places [][]string, name, rights string) string {
 	var sql strings.Builder
-	sql.WriteString("CREATE ROLE dragoman_reader LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '...';\n" +
-		"ALTER ROLE dragoman_reader SET default_transaction_read_only = on;\nALTER ROLE dragoman_reader SET statement_timeout = '60s';\n" +
-		"ALTER ROLE dragoman_reader SET temp_file_limit = '1GB';\nALTER ROLE dragoman_reader SET idle_in_transaction_session_timeout = '60s';\n")
+	fmt.Fprintf(&sql, "CREATE ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '...';\n", name)
+	if rights == "SELECT" {
+		fmt.Fprintf(&sql, "ALTER ROLE %s SET default_transaction_read_only = on;\n", name)
+	}
+	for _, setting := range []string{"statement_timeout = '60s'", "temp_file_limit = '1GB'", "idle_in_transaction_session_timeout = '60s'"} {
+		fmt.Fprintf(&sql, "ALTER ROLE %s SET %s;\n", name, setting)
+	}
 	for i, place := range places {
 		if i == 0 {
-			fmt.Fprintf(&sql, "GRANT CONNECT ON DATABASE %s TO dragoman_reader;\n", quote(place[0]))
+			fmt.Fprintf(&sql, "GRANT CONNECT ON DATABASE %s TO %s;\n", quote(place[0]), name)
 		}
-		fmt.Fprintf(&sql, "GRANT USAGE ON SCHEMA %[1]s TO dragoman_reader;\nGRANT SELECT ON ALL TABLES IN SCHEMA %[1]s TO dragoman_reader;\n"+
-			"ALTER DEFAULT PRIVILEGES IN SCHEMA %[1]s GRANT SELECT ON TABLES TO dragoman_reader;\nREVOKE CREATE ON SCHEMA %[1]s FROM PUBLIC;\n", quote(place[1]))
+		fmt.Fprintf(&sql, "GRANT USAGE ON SCHEMA %[1]s TO %[2]s;\nGRANT %[3]s ON ALL TABLES IN SCHEMA %[1]s TO %[2]s;\n"+
+			"ALTER DEFAULT PRIVILEGES IN SCHEMA %[1]s GRANT %[3]s ON TABLES TO %[2]s;\n", quote(place[1]), name, rights)
+		if rights != "SELECT" {
+			fmt.Fprintf(&sql, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA %s TO %s;\n", quote(place[1]), name)
+		}
+		fmt.Fprintf(&sql, "REVOKE CREATE ON SCHEMA %s FROM PUBLIC;\n", quote(place[1]))
 	}
 	return sql.String()
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/sqlite"
+	"github.com/dragoman-mcp/dragoman/internal/selftest/corpus"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,31 +50,13 @@ func file(t *testing.T) string {
 	return path
 }
 
-// Statements that did more than read, or reached outside the file, in other servers of this kind.
-func attacks() []string {
-	return []string{
-		// cli-printing-press#2799: every statement after the first runs; mode=ro holds for the first file only
-		"SELECT 1; DROP TABLE t", "ATTACH DATABASE '{DIR}/other.db' AS x", "VACUUM INTO '{DIR}/copy.db'", "VACUUM",
-		"SELECT 1; ATTACH DATABASE '{DIR}/other.db' AS x; CREATE TABLE x.y (a)",
-		// awslabs/mcp#4497, reflect-open#136
-		"DETACH DATABASE main", "PRAGMA journal_mode = DELETE", "PRAGMA query_only = 0", "PRAGMA writable_schema = 1", "PRAGMA user_version = 7",
-		"PRAGMA wal_checkpoint(TRUNCATE)", "PRAGMA optimize", "PRAGMA incremental_vacuum", "PRAGMA temp_store_directory = '{DIR}'",
-		"SELECT * FROM pragma_user_version(7)", "SELECT * FROM pragma_application_id(7)", "SELECT * FROM pragma_wal_checkpoint", "SELECT * FROM pragma_optimize",
-		// sqlite-explorer#12, #14, executeautomation GHSA-65hm-pwj5-73pw, mcp-dbutils#116: what a statement begins with says little
-		"WITH x AS (SELECT 1) INSERT INTO t (b) SELECT 'x' FROM x", "WITH x AS (SELECT 1) UPDATE t SET b = 'x'", "WITH x AS (SELECT 1) DELETE FROM t",
-		"INSERT INTO t (b) VALUES ('x') RETURNING a", "REPLACE INTO t VALUES (1, 'x')", "/* SELECT */ DELETE FROM t", "-- SELECT\nDELETE FROM t",
-		"EXPLAIN DELETE FROM t; DELETE FROM t",
-		// PayloadsAllTheThings, SQLite Injection: code, files, extensions
-		"SELECT load_extension('{DIR}/evil.so')", "SELECT LOAD_EXTENSION('x', 'y')", "SELECT writefile('{DIR}/w', 'x')", "SELECT readfile('/etc/passwd')",
-		"SELECT edit('x')", "SELECT fts3_tokenizer('simple')", "SELECT fts3_tokenizer('simple', x'4141414141414141')",
-		"CREATE TABLE u (a)", "CREATE TEMP TABLE u (a)", "CREATE TEMP VIEW u AS SELECT 1", "CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
-		"CREATE INDEX i ON t (b)", "ALTER TABLE t RENAME TO u", "DROP TABLE t", "DROP VIEW v", "REINDEX", "ANALYZE",
-		"CREATE VIRTUAL TABLE g USING fts5 (b)", "INSERT INTO f (f) VALUES ('optimize')", "INSERT INTO f (f) VALUES ('rebuild')",
-		"BEGIN", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "END", "SAVEPOINT a", "RELEASE a",
-		"UPDATE sqlite_schema SET sql = 'x'", "DELETE FROM sqlite_sequence", "SELECT sqlite_dbpage.data FROM sqlite_dbpage WHERE sqlite_dbpage MATCH writefile('x', 'y')",
-		"SELECT eval('DELETE FROM t')", "SELECT fts5(x'00')", "SELECT sqlite_offset(a) FROM t, (SELECT load_extension('x'))",
-		"SELECT 1;;;SELECT 2", "SELECT 1; --\nDROP TABLE t", "SELECT 1 /* ; */; DROP TABLE t", "SELECT '\x00'; DROP TABLE t", "", ";", "-- nothing",
+func attacks(t *testing.T) []string {
+	t.Helper()
+	all, err := corpus.Statements()
+	if err != nil || len(all) < 50 {
+		t.Fatalf("got %d statements and error %v, want at least 50", len(all), err)
 	}
+	return all
 }
 
 func TestNothingIsWritten(t *testing.T) {
@@ -84,7 +67,7 @@ func TestNothingIsWritten(t *testing.T) {
 	}
 	s := sqlite.Open(sqlite.Options{Path: path, MaxConns: 1})
 	defer s.Close()
-	for _, attack := range attacks() {
+	for _, attack := range attacks(t) {
 		attack = strings.ReplaceAll(attack, "{DIR}", filepath.Dir(path))
 		var refused *engine.Error
 		rows, err := run(t.Context(), s, attack)
