@@ -120,7 +120,7 @@ func (a *App) lay(cfg *config.Config) error {
 	a.telemetry, err = telemetry.New(telemetry.Options{
 		Log: cfg.Log, Telemetry: cfg.Telemetry, Output: a.o.LogOutput, Transport: a.network.RoundTripper(),
 		Version: a.o.Version, Servers: a.serverStatus, Gather: &a.inhouse, QuietCalls: a.o.QuietCalls,
-		Redact: a.secrets.Handler,
+		Redact: a.secrets.Handler, RedactText: a.secrets.Text,
 	})
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (a *App) lay(cfg *config.Config) error {
 		return err
 	}
 	a.processes, err = supervisor.New(supervisor.Options{
-		Log: a.log, Environ: a.o.Environ,
+		Log: a.log, Environ: a.o.Environ, Redact: a.secrets.Lines,
 		LogDir: cfg.Processes.LogDir, LogBytes: int64(cfg.Processes.LogSize), PIDDir: cfg.Processes.PidDir,
 	})
 	if err != nil {

@@ -191,6 +191,7 @@ func (c *Child) spawn() (*Process, error) {
 		started: started,
 		stdout:  newOutlet(t.stdout),
 		stderr:  &tail{keep: c.spec.StderrLines},
+		redact:  c.sup.redact,
 		quiet:   make(chan struct{}),
 		done:    make(chan struct{}),
 	}, nil
@@ -200,11 +201,12 @@ func (c *Child) spawn() (*Process, error) {
 func (c *Child) collect(p *Process) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	var slow throttle
-	pid := p.PID()
+	pid, clean := p.PID(), p.redact()
 	wg.Go(func() {
 		defer close(p.quiet)
 		readLines(p.task.stderr, func(line string) {
 			now := time.Now()
+			line = clean(line)
 			p.stderr.add(line)
 			if c.file != nil {
 				c.note(c.file.write(now, pid, line))

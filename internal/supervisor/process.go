@@ -14,6 +14,7 @@ type Process struct {
 	started time.Time
 	stdout  *outlet
 	stderr  *tail
+	redact  func() func(string) string
 	quiet   chan struct{} // closed when stderr has ended
 	done    chan struct{}
 	err     error // set before done is closed
@@ -52,6 +53,10 @@ func (p *Process) Err() error {
 
 // Stderr returns the last lines of its standard error, oldest first.
 func (p *Process) Stderr() []string { return p.stderr.last() }
+
+// Redactor returns a function that takes what no log may have out of lines that the process wrote to its standard output
+// and that are no messages. It is for one goroutine, and for lines in their order.
+func (p *Process) Redactor() func(line string) string { return p.redact() }
 
 // Kill ends the process and all that it started at once, because it is of no use: it does not answer, or answers
 // nonsense. It counts as a crash with reason as its cause. It does not wait; see Done.

@@ -186,3 +186,31 @@ func TestTheLogsOfChildrenOfOneNameAreOneFile(t *testing.T) {
 		t.Errorf("log: got %q, %v; want both children's lines", text, err)
 	}
 }
+
+func TestWhatNoLogMayHaveIsTakenOutOfStderrBeforeAnybodyGetsIt(t *testing.T) {
+	dir := t.TempDir()
+	sup := newSupervisor(t, supervisor.Options{LogDir: dir, Redact: func() func(string) string {
+		n := 0
+		return func(line string) string {
+			n++
+			return fmt.Sprintf("%d: %s", n, strings.ReplaceAll(line, "sesame", "[redacted]"))
+		}
+	}})
+	child := add(t, sup, supervisor.Spec{Name: "chatty", Command: []string{"/bin/sh", "-c", "echo open sesame >&2; echo shut >&2; echo up; read x"}})
+	p := acquire(t, child)
+	line(t, p)
+	if err := child.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"1: open [redacted]", "2: shut"}
+	if diff := cmp.Diff(want, p.Stderr()); diff != "" {
+		t.Errorf("kept lines (-want +got):\n%s", diff)
+	}
+	file, err := os.ReadFile(filepath.Join(dir, "chatty.log"))
+	if err != nil || !strings.Contains(string(file), want[0]) || strings.Contains(string(file), "sesame") {
+		t.Errorf("the log file has %q, %v", file, err)
+	}
+	if got := p.Redactor()("sesame"); got != "1: [redacted]" {
+		t.Errorf("a line of standard output: got %q, want a count of its own", got)
+	}
+}

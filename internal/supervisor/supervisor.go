@@ -34,6 +34,10 @@ type Options struct {
 	LogBytes int64
 	// LogFiles is how many renamed log files are kept per server; default 1.
 	LogFiles int
+	// Redact makes a function that takes what no log may have out of the lines of one text, one after the other. It is
+	// called for each process's standard error, of which neither the log, nor the file, nor a report gets anything else,
+	// and for what a process writes besides messages (Process.Redactor). Nil leaves lines as they are.
+	Redact func() func(line string) string
 	// PIDDir gets NAME.pid, with one process id per line; empty means none.
 	PIDDir string
 	// Direct starts children without the guard, with the lesser promise of other systems (see the package comment). It is
@@ -44,6 +48,7 @@ type Options struct {
 // Supervisor starts children and ends them. Close ends all of them and waits.
 type Supervisor struct {
 	log     *slog.Logger
+	redact  func() func(string) string
 	environ []string
 	spawner spawner
 	traces  *traces
@@ -77,6 +82,9 @@ func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.Redact == nil {
+		opts.Redact = func() func(string) string { return func(line string) string { return line } }
+	}
 	if opts.LogBytes <= 0 {
 		opts.LogBytes = 10 << 20
 	}
@@ -85,6 +93,7 @@ func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
 	}
 	return &Supervisor{
 		log:     opts.Log,
+		redact:  opts.Redact,
 		environ: slices.Clone(opts.Environ),
 		spawner: s,
 		traces: &traces{logDir: opts.LogDir, pidDir: opts.PIDDir, logBytes: opts.LogBytes, logFiles: opts.LogFiles,

@@ -38,6 +38,7 @@ type exporter struct {
 	url       string
 	header    http.Header
 	lost      func(error)
+	redact    func(string) string // what callers have written
 }
 
 var _ sdktrace.SpanExporter = (*exporter)(nil)
@@ -47,7 +48,10 @@ func newExporter(o Options, lost func(error)) (*exporter, error) {
 	if err != nil || base.Host == "" {
 		return nil, fmt.Errorf("telemetry.otlp_endpoint is not a URL: %q", o.Telemetry.OTLPEndpoint)
 	}
-	e := &exporter{transport: o.Transport, url: base.JoinPath("v1/traces").String(), header: make(http.Header), lost: lost}
+	e := &exporter{transport: o.Transport, url: base.JoinPath("v1/traces").String(), header: make(http.Header), lost: lost, redact: o.RedactText}
+	if e.redact == nil {
+		e.redact = func(text string) string { return text }
+	}
 	for name, value := range o.Telemetry.OTLPHeaders {
 		e.header.Set(name, value.Reveal())
 	}
@@ -68,7 +72,7 @@ func resourceOf(o Options) *resource.Resource {
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 	defer cancel()
-	message := appendSpans(nil, spans)
+	message := e.appendSpans(nil, spans)
 	pause := exportPause
 	for attempt := 1; ; attempt++ {
 		again, wait, err := e.post(ctx, message)
@@ -122,14 +126,14 @@ func (e *exporter) post(ctx context.Context, message []byte) (again bool, wait t
 // appendSpans writes an ExportTraceServiceRequest. The numbers are those of
 // opentelemetry/proto/trace/v1/trace.proto and common.proto. All spans of this
 // program have the same resource and the same scope.
-func appendSpans(dst []byte, spans []sdktrace.ReadOnlySpan) []byte {
+func (e *exporter) appendSpans(dst []byte, spans []sdktrace.ReadOnlySpan) []byte {
 	if len(spans) == 0 {
 		return dst
 	}
 	first := spans[0]
 	return appendMessage(dst, 1, func(b []byte) []byte { // resource_spans
 		b = appendMessage(b, 1, func(b []byte) []byte { // resource
-			return appendAttributes(b, 1, first.Resource().Attributes())
+			return e.appendAttributes(b, 1, first.Resource().Attributes())
 		})
 		return appendMessage(b, 2, func(b []byte) []byte { // scope_spans
 			b = appendMessage(b, 1, func(b []byte) []byte { // scope
@@ -137,7 +141,7 @@ func appendSpans(dst []byte, spans []sdktrace.ReadOnlySpan) []byte {
 				return appendText(b, 2, first.InstrumentationScope().Version)
 			})
 			for _, s := range spans {
-				b = appendMessage(b, 2, func(b []byte) []byte { return appendSpan(b, s) })
+				b = appendMessage(b, 2, func(b []byte) []byte { return e.appendSpan(b, s) })
 			}
 			return b
 		})
@@ -150,20 +154,20 @@ const (
 	isRemote    = 0x200
 )
 
-func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
+func (e *exporter) appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	sc, parent := s.SpanContext(), s.Parent()
 	tid, sid, pid := sc.TraceID(), sc.SpanID(), parent.SpanID()
 	b = appendBytes(b, 1, tid[:])
 	b = appendBytes(b, 2, sid[:])
-	b = appendText(b, 3, sc.TraceState().String())
+	b = appendText(b, 3, e.redact(sc.TraceState().String()))
 	if parent.HasSpanID() {
 		b = appendBytes(b, 4, pid[:])
 	}
-	b = appendText(b, 5, s.Name())
+	b = appendText(b, 5, e.redact(s.Name()))
 	b = appendVarint(b, 6, uint64(s.SpanKind()))
 	b = appendFixed64(b, 7, uint64(s.StartTime().UnixNano()))
 	b = appendFixed64(b, 8, uint64(s.EndTime().UnixNano()))
-	b = appendAttributes(b, 9, s.Attributes())
+	b = e.appendAttributes(b, 9, s.Attributes())
 	b = appendVarint(b, 10, uint64(s.DroppedAttributes()))
 	if s.Status().Code == codes.Error {
 		b = appendMessage(b, 15, func(b []byte) []byte {
@@ -180,12 +184,12 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 }
 
 // appendAttributes writes strings; the spans of this package have no others.
-func appendAttributes(b []byte, field protowire.Number, attrs []attribute.KeyValue) []byte {
+func (e *exporter) appendAttributes(b []byte, field protowire.Number, attrs []attribute.KeyValue) []byte {
 	for _, a := range attrs {
 		b = appendMessage(b, field, func(b []byte) []byte {
 			b = appendText(b, 1, string(a.Key))
 			return appendMessage(b, 2, func(b []byte) []byte {
-				return appendText(b, 1, a.Value.AsString())
+				return appendText(b, 1, e.redact(a.Value.AsString()))
 			})
 		})
 	}

@@ -49,6 +49,9 @@ type Options struct {
 	// well have nothing in them that a client or a server wrote freely, and
 	// are not shown to it.
 	Redact func(next slog.Handler) slog.Handler
+	// RedactText returns a text without what no trace may have: names of tools, prompts and resources are what callers
+	// write. It is called when spans are sent, not while calls wait; nil leaves all in.
+	RedactText func(text string) string
 	// QuietCalls leaves calls that went well out of the log, as level warn does.
 	QuietCalls bool
 	// ToolsPerServer is how many tools of one server have a label value of their

@@ -143,10 +143,11 @@ func (r *run) dial(ctx context.Context) (mcp.Channel, error) {
 		return nil, err
 	}
 	r.process, r.messages = process, new(atomic.Int64)
+	clean := process.Redactor()
 	conn := stdio.NewConn(process.Stdout(), process.Stdin(), stdio.Options{
 		MaxMessageBytes: int(u.around.MaxMessage),
 		OnNoise: func(line string) {
-			u.log.Debug("server wrote something to its standard output that is no message", "line", line)
+			u.log.Debug("server wrote something to its standard output that is no message", "line", clean(line))
 		},
 	})
 	return mcp.NewMux(counted{conn, r.messages}, u.around.Limits), nil

@@ -382,3 +382,46 @@ func BenchmarkScan(b *testing.B) {
 		})
 	}
 }
+
+func TestALineOfAPrivateKeyIsKnownByTheLinesBeforeIt(t *testing.T) {
+	body := []string{some(60, alnum), some(60, alnum), some(17, alnum) + "=="}
+	full := "aB3" + some(61, alnum)
+	for _, tt := range []struct {
+		name        string
+		lines, want []string
+	}{
+		{"a key",
+			[]string{"loading", "-----BEGIN PRIVATE KEY-----", body[0], body[1], body[2], "-----END PRIVATE KEY-----", "done with the rest"},
+			[]string{"loading", "[redacted]", "[redacted]", "[redacted]", "[redacted]", "[redacted]", "done with the rest"}},
+		{"a key of the old form, with something before each line",
+			[]string{"E | key: -----BEGIN RSA PRIVATE KEY-----", "E | Proc-Type: 4,ENCRYPTED", "E | " + body[0], "E | x"},
+			[]string{"E | key: [redacted]", "[redacted]", "[redacted]", "E | x"}},
+		{"lines that are quoted",
+			[]string{"> -----BEGIN EC PRIVATE KEY-----", "> " + body[0], "> -----END EC PRIVATE KEY-----", body[1]},
+			[]string{"> [redacted]", "[redacted]", "[redacted]", body[1]}},
+		{"a key that is cut off",
+			[]string{"-----BEGIN PRIVATE KEY-----", body[0], "panic: it does not parse", body[1]},
+			[]string{"[redacted]", "[redacted]", "panic: it does not parse", body[1]}},
+		{"a public key", []string{"-----BEGIN PUBLIC KEY-----", body[0]}, []string{"-----BEGIN PUBLIC KEY-----", body[0]}},
+		{"a key in one line",
+			[]string{"-----BEGIN PRIVATE KEY----- " + body[0] + " -----END PRIVATE KEY----- ok", body[1]}, []string{"[redacted] ok", body[1]}},
+		{"a line of a key whose beginning was lost", []string{full, full + "x", strings.ToLower(full)}, []string{"[redacted]", full + "x", strings.ToLower(full)}},
+		{"other secrets", []string{"password=hunter2", "fine"}, []string{"password=[redacted]", "fine"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			clean := scan.New(nil).Lines()
+			for i, line := range tt.lines {
+				if got := clean(line); got != tt.want[i] {
+					t.Errorf("line %d, %q: got %q, want %q", i, line, got, tt.want[i])
+				}
+			}
+		})
+	}
+	clean := scan.New(nil).Lines()
+	clean("-----BEGIN PRIVATE KEY-----")
+	for i := range 1000 {
+		if got := clean(body[0]); i > 500 && got != body[0] {
+			t.Fatalf("line %d after the beginning of a key: got %q, want it as it is: no key is that long", i, got)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+//go:build linux
+
+package safety
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// patience is how long anything may take that has to happen at all. It is long
+// because tests run beside much else, and nothing is measured by it.
+const patience = 2 * time.Minute
+
+// TestMain makes the test binary also the programs that the gateway starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		if role, ok := roles()[os.Args[1]]; ok {
+			role(os.Args[2:])
+			os.Exit(0)
+		}
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if built.dir != "" {
+			_ = os.RemoveAll(built.dir)
+		}
+		os.Exit(code)
+	}))
+}
+
+// built is the program, made when the first test wants it.
+var built struct {
+	once sync.Once
+	dir  string
+	path string
+	err  error
+}
+
+// program builds cmd/dragoman; DRAGOMAN_SAFETY_BINARY names one that is there.
+func program(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		if path := os.Getenv("DRAGOMAN_SAFETY_BINARY"); path != "" {
+			built.path, built.err = filepath.Abs(path)
+			return
+		}
+		if built.dir, built.err = os.MkdirTemp("", "dragoman-safety"); built.err != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		built.path = filepath.Join(built.dir, "dragoman")
+		out, err := exec.CommandContext(ctx, "go", "build", "-o", built.path, "github.com/dragoman-mcp/dragoman/cmd/dragoman").CombinedOutput()
+		if err != nil {
+			built.err = fmt.Errorf("build the gateway: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+// times is how often something is tried: usual, unless the variable says otherwise.
+func times(t testing.TB, variable string, usual int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s is %q, want a number above 0", variable, text)
+	}
+	return n
+}
+
+// await waits until done says so; false when patience is over.
+func await(done func() bool) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !done(); <-tick.C {
+		if time.Now().After(deadline) {
+			return done()
+		}
+	}
+	return true
+}
