@@ -41,14 +41,25 @@ func TestCallsAreSharedOutByWeightAndLoad(t *testing.T) {
 func TestLoadEvensOut(t *testing.T) {
 	h := make([]*modernSite, 3)
 	var sites []*site
+	const n = 300
+	var arrived atomic.Int64
+	all := make(chan struct{})
 	for i := range h {
 		h[i] = &modernSite{}
-		sites = append(sites, newSite(t, h[i]))
+		sites = append(sites, newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Mcp-Method") == "tools/call" { // none ends before all are under way
+				if arrived.Add(1) == n {
+					close(all)
+				}
+				<-all
+			}
+			h[i].ServeHTTP(w, r)
+		})))
 	}
-	u := newHouse(t).open(at(sites...))
+	u := newHouse(t).open(then(at(sites...), roomy))
 	var calls []<-chan ended
-	for range 300 {
-		calls = append(calls, start(t.Context(), u, tool("slow", `{"ms":20,"text":"x"}`)))
+	for range n {
+		calls = append(calls, start(t.Context(), u, tool("echo", `{"text":"x"}`)))
 	}
 	for _, done := range calls {
 		if got := receive(t, "an answer", done); got.text != "x" {
@@ -243,7 +254,7 @@ func TestTheBreakerTurnsCallsAwayWithTheReason(t *testing.T) {
 		}
 	})
 	t.Run("after deadlines", func(t *testing.T) {
-		u := newHouse(t).inside(newHeld(), func(s *config.Server) { s.Breaker.Failures, s.Timeout = 2, 20*time.Millisecond })
+		u := newHouse(t).inside(newHeld(), func(s *config.Server) { s.Breaker.Failures, s.Timeout = 2, 500*time.Millisecond })
 		for range 2 {
 			fails(t, u, tool("x", `{}`))
 		}

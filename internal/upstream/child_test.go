@@ -58,6 +58,7 @@ func play(role string, args []string) int {
 //	silent, exits          a legacy one that does not answer a probe, or ends at it
 //	revision=R             a legacy one that knows no other
 //	late=D                 reads nothing for so long after its start
+//	gate=FILE              reads nothing before the file exists
 //	single                 does one thing at a time
 //	broken                 ends at once
 //	until=FILE             ends at once as long as the file exists
@@ -104,6 +105,7 @@ func (s *server) serve(in io.Reader) int {
 	if d, err := time.ParseDuration(s.traits["late"]); err == nil {
 		<-time.After(d)
 	}
+	s.await(s.traits["gate"])
 	s.asked = make(map[string]chan string)
 	lines := bufio.NewReader(in)
 	for {
@@ -127,6 +129,17 @@ func (s *server) serve(in io.Reader) int {
 		} else {
 			go s.take(m)
 		}
+	}
+}
+
+// await waits for a file; not at all for an empty name. The test that it is for
+// ends long before.
+func (s *server) await(file string) {
+	for range 5 * 60 * 200 {
+		if _, err := os.Stat(file); file == "" || err == nil {
+			return
+		}
+		<-time.After(5 * time.Millisecond)
 	}
 }
 
@@ -241,6 +254,9 @@ func (s *server) call(m message) {
 	case "slow": // after exactly so many
 		<-time.After(time.Duration(p.Arguments.MS) * time.Millisecond)
 		s.say(m.ID, p.Arguments.Text)
+	case "wait": // for a file
+		s.await(p.Arguments.Text)
+		s.say(m.ID, "done")
 	case "pid":
 		s.say(m.ID, fmt.Sprint(os.Getpid()))
 	case "calls":

@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,10 @@ func TestWhatAProgramSpeaksIsFoundOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			u := newHouse(t).open(then(program(c.traits...), protocol(c.protocol)))
-			u.SetProbeWait(1500 * time.Millisecond)
+			u.SetProbeWait(patience)
+			if slices.Contains(c.traits, "silent") || slices.Contains(c.traits, "late=3s") {
+				u.SetProbeWait(time.Second)
+			}
 			if c.want == "" {
 				e := fails(t, u, tool("echo", `{"text":"x"}`))
 				if e.Code != mcp.CodeUnavailable || !strings.Contains(e.Message, c.says) || !names(e, "peer") {

@@ -76,7 +76,7 @@ func TestAFailureOfTheNetworkIsNoAnswerAboutTheEra(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.become(h)
 			before := s.requests.Load()
-			u := newHouse(t).open(then(at(s), func(c *config.Server) { c.ConnectTimeout = 200 * time.Millisecond }))
+			u := newHouse(t).open(then(at(s), func(c *config.Server) { c.ConnectTimeout = 3 * time.Second }))
 			if e := fails(t, u, tool("echo", `{}`)); e.Code != mcp.CodeUnavailable {
 				t.Errorf("got %v, want code %d", e, mcp.CodeUnavailable)
 			}

@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestUnusedLinksAreLetGo(t *testing.T) {
 		"but not for kinds that nobody has any more":                  {func(*config.Server) {}, false, []use{{"", mcp.Roots}, {"", mcp.Sampling}}, time.Hour, []mcp.Kinds{mcp.Sampling}},
 		"the gateway's own goes after a minute beside one of callers": {func(*config.Server) {}, true, []use{{"", mcp.Roots}}, 61 * time.Second, []mcp.Kinds{mcp.Roots}},
 		"and even when idle_stop is 0":                                {func(s *config.Server) { s.IdleStop = 0 }, true, []use{{"", mcp.Roots}}, 61 * time.Second, []mcp.Kinds{mcp.Roots}},
-		"but not sooner":                                              {func(*config.Server) {}, true, []use{{"", mcp.Roots}}, 50 * time.Second, []mcp.Kinds{none, mcp.Roots}},
+		"but not sooner":                                              {func(*config.Server) {}, true, []use{{"", mcp.Roots}}, 30 * time.Second, []mcp.Kinds{none, mcp.Roots}},
 		"nor when there is no other, not even one on demand":          {func(s *config.Server) { s.Start = "on-demand" }, true, nil, 5 * time.Minute, []mcp.Kinds{none}},
 		"nor when there is no other":                                  {func(*config.Server) {}, true, nil, time.Hour, []mcp.Kinds{none}},
 		"nor when callers use it too":                                 {func(*config.Server) {}, true, []use{{"", none}, {"", mcp.Roots}}, 61 * time.Second, []mcp.Kinds{none, mcp.Roots}},
@@ -78,13 +79,15 @@ func TestTheGatewaysOwnRequestsNeedNoProcessOfTheirOwn(t *testing.T) {
 }
 
 func TestWhatIsInUseIsNotLetGo(t *testing.T) {
-	u := newHouse(t).open(then(program("legacy"), func(s *config.Server) { s.Start = "on-demand" }))
-	done := start(t.Context(), u, tool("slow", `{"ms":400,"text":"done"}`))
-	until(t, "the call", func() bool { return len(u.Kinds()) == 1 })
+	ledger := filepath.Join(t.TempDir(), "ledger")
+	u := newHouse(t).open(then(program("legacy", "ledger="+ledger), func(s *config.Server) { s.Start = "on-demand" }))
+	file, lift := latch(t)
+	done := waiting(t, u, ledger, file)
 	u.Sweep(time.Now().Add(time.Hour))
 	if got := u.Kinds(); len(got) != 1 {
 		t.Errorf("open during a call: %v, want one", got)
 	}
+	lift()
 	if got := receive(t, "the answer", done); got.text != "done" {
 		t.Errorf("got %q, %v", got.text, got.err)
 	}

@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -94,11 +95,12 @@ func TestListeningToLists(t *testing.T) {
 		}
 	})
 	t.Run("moves on at a restart while calls under way stay", func(t *testing.T) {
-		u := newHouse(t).open(program("legacy"))
+		ledger := filepath.Join(t.TempDir(), "ledger")
+		u := newHouse(t).open(program("legacy", "ledger="+ledger))
 		l := listen(t.Context(), u, lists, itself())
 		receive(t, "the acknowledgement", l.heard)
-		long := start(t.Context(), u, tool("slow", `{"ms":1500,"text":"whole"}`))
-		until(t, "the call", func() bool { return u.Status().InFlight == 2 })
+		file, lift := latch(t)
+		long := waiting(t, u, ledger, file)
 		u.Restart()
 		receive(t, "the end", l.ended)
 		select {
@@ -106,7 +108,8 @@ func TestListeningToLists(t *testing.T) {
 			t.Errorf("the call has ended first, with %q, %v", got.text, got.err)
 		default:
 		}
-		if got := receive(t, "the answer", long); got.text != "whole" {
+		lift()
+		if got := receive(t, "the answer", long); got.text != "done" {
 			t.Errorf("the call got %q, %v", got.text, got.err)
 		}
 	})

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -30,11 +32,16 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "role:") {
 		os.Exit(play(os.Args[1], os.Args[2:]))
 	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil { // those that are parallel only wait
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
-// patience bounds every wait of these tests.
-const patience = 30 * time.Second
+// patience bounds every wait of these tests for what must happen. It says nothing of
+// how soon: a machine may be ten times slower than another, and busy.
+const patience = 4 * time.Minute
 
 // house is what upstreams stand in.
 type house struct {
@@ -100,13 +107,13 @@ func defaults() config.Server {
 	return config.Server{
 		Name: "peer", Transport: "auto", Protocol: "auto", Isolation: "shared", Start: "always",
 		Upkeep: config.Upkeep{
-			Timeout: 5 * time.Minute, ConnectTimeout: 10 * time.Second, StartupTimeout: time.Minute,
+			Timeout: 5 * time.Minute, ConnectTimeout: 10 * time.Second, StartupTimeout: 5 * time.Minute,
 			ListTimeout: 30 * time.Second, StopTimeout: 5 * time.Second, IdleStop: 10 * time.Minute,
 			MaxConcurrency: 64, MaxQueue: 256, KeepConnections: 16, MaxConnections: 256,
 			Retries: config.Retries{Attempts: 3, MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second, Budget: 20},
 			Health:  config.Health{Interval: 2 * time.Second, Timeout: time.Second, UnhealthyAfter: 2, HealthyAfter: 1},
 			Breaker: config.Breaker{Failures: 5, OpenFor: time.Minute},
-			Restart: config.Restart{Enabled: true, MinBackoff: 500 * time.Millisecond, MaxBackoff: 30 * time.Second, CrashCount: 5, CrashWindow: 2 * time.Minute},
+			Restart: config.Restart{Enabled: true, MinBackoff: 500 * time.Millisecond, MaxBackoff: 30 * time.Second, CrashCount: 5, CrashWindow: 20 * time.Minute},
 		},
 	}
 }
@@ -268,6 +275,29 @@ func untilWithin(t testing.TB, d time.Duration, what string, is func() bool) {
 			t.Fatalf("after %s still waiting for: %s", d, what)
 		}
 	}
+}
+
+// latch returns a file that is not there, for a server to wait for, and a function
+// that makes it.
+func latch(t testing.TB) (file string, lift func()) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "latch")
+	return file, func() {
+		t.Helper()
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// waiting makes a call that lasts until a latch is lifted, and returns when the
+// server, which has the ledger, runs it.
+func waiting(t testing.TB, u *upstream.Upstream, ledger, file string) <-chan ended {
+	t.Helper()
+	before := lines(t, ledger)
+	done := start(t.Context(), u, tool("wait", fmt.Sprintf(`{"text":%q}`, file)))
+	until(t, "the call", func() bool { return lines(t, ledger) > before })
+	return done
 }
 
 // code is the code of what a caller is told of err; 0 for no error.

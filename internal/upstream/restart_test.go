@@ -62,8 +62,8 @@ func TestAProgramThatKeepsEndingIsRefusedAtOnce(t *testing.T) {
 	if e.Code != mcp.CodeUnavailable || !strings.Contains(e.Message, "keeps ending") || !names(e, "peer") {
 		t.Errorf("got %v with data %s, want code %d, why, and the server's name", e, e.Data, mcp.CodeUnavailable)
 	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("that took %s, want it at once", took)
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("that took %s, want it at once, and not after a minute", took)
 	}
 	st := u.Status()
 	if st.State != upstream.Unavailable || !strings.Contains(st.Replicas[0].Reason, "no licence") {
@@ -195,11 +195,13 @@ func TestAChangedProgramIsTakenUp(t *testing.T) {
 
 func TestARestartDuringAnOpeningTakesUpTheNewProgram(t *testing.T) {
 	t.Parallel()
-	u := newHouse(t).open(program("legacy", "late=300ms"))
+	file, lift := latch(t)
+	u := newHouse(t).open(program("legacy", "gate="+file))
 	first := start(t.Context(), u, tool("pid", `{}`))
 	until(t, "the start", func() bool { return u.Status().Replicas[0].PID != 0 })
 	before := u.Status().Replicas[0].PID
 	u.Restart()
+	lift()
 	got := receive(t, "the answer", first)
 	if got.err != nil || got.text == strconv.Itoa(before) {
 		t.Errorf("got %q, %v from the program as it was before the restart", got.text, got.err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,7 +145,10 @@ func TestWhatAServerOnASocketSpeaksIsFoundOut(t *testing.T) {
 			peer, there := atSocket(t, c.traits...)
 			h := newHouse(t)
 			u := h.open(there)
-			u.SetProbeWait(500 * time.Millisecond)
+			u.SetProbeWait(patience)
+			if slices.Contains(c.traits, "silent") {
+				u.SetProbeWait(time.Second)
+			}
 			if got := must(t, u, tool("echo", `{"text":"x"}`)); got != "x" {
 				t.Errorf("got %q", got)
 			}
