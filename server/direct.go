@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	sdkrpc "github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
+	"github.com/dragoman-mcp/dragoman/server/internal/plan"
 )
 
 // Calls of tools do not go through the SDK, which would write and read each of
@@ -27,7 +29,8 @@ type bound struct {
 	name     string
 	limits   Limits
 	schema   *jsonschema.Resolved
-	defaults bool // the schema has some
+	defaults bool         // the schema has some
+	usual    atomic.Int64 // size of the last answer in bytes
 	run      func(ctx context.Context, c *Call, arguments json.RawMessage) (any, error)
 }
 
@@ -130,7 +133,7 @@ func (s *Server) direct(ctx context.Context, b *bound, req *mcp.Request) (mcp.Re
 	}
 	if err == nil {
 		var result mcp.Result
-		if result, err = s.answer(c, out); err == nil {
+		if result, err = s.answer(c, b, out); err == nil {
 			return result, nil
 		}
 	}
@@ -178,6 +181,7 @@ func (s *Server) directCall(ctx context.Context, b *bound, req *mcp.Request) (*C
 		}
 	}
 	c := s.newCall(ctx, b.name, &sdk.CallToolRequest{Params: params, Extra: &sdk.RequestExtra{}}, b.limits)
+	c.loan = req.Loan
 	c.elicits = req.Client != nil && req.Client.Kinds.Has(mcp.ElicitForm)
 	if req.ProgressToken == nil {
 		return c, nil
@@ -208,72 +212,91 @@ func (c *Call) question() (mcp.Result, error) {
 }
 
 // answer encodes what a tool has returned.
-func (s *Server) answer(c *Call, out any) (mcp.Result, error) {
+func (s *Server) answer(c *Call, b *bound, out any) (mcp.Result, error) {
 	if c.Result.InputRequests != nil {
 		return c.question()
 	}
-	structured, err := encoded(out)
-	if err != nil {
+	t := plan.Text{Bytes: b.room(c.loan)}
+	t.Bytes = append(t.Bytes, `{"resultType":"complete","structuredContent":`...)
+	begin := len(t.Bytes)
+	if err := t.Append(out); err != nil {
 		return mcp.Result{}, fmt.Errorf("encode the answer: %w", err)
 	}
-	if len(c.Result.Content) == 0 && structured != nil {
-		c.Text(string(structured))
+	structured := [2]int{begin, len(t.Bytes)}
+	if string(t.Bytes[begin:]) == "null" {
+		t.Bytes = append(t.Bytes[:0], `{"resultType":"complete"`...)
+		structured = [2]int{}
 	}
-	c.mark()
-	text := make([]byte, 0, 2*len(structured)+512)
-	text = append(text, `{"resultType":"complete","content":`...)
-	if text, err = appendContent(text, c.Result.Content); err != nil {
+	if err := c.appendContent(&t, structured); err != nil {
 		return mcp.Result{}, fmt.Errorf("encode the content: %w", err)
-	}
-	if structured != nil {
-		text = append(append(text, `,"structuredContent":`...), structured...)
 	}
 	if c.Result.IsError {
 		c.outcome.kind = "failed"
-		text = append(text, `,"isError":true`...)
+		t.Bytes = append(t.Bytes, `,"isError":true`...)
+	}
+	if c.source != "" {
+		c.mark()
 	}
 	if len(c.Result.Meta) > 0 {
-		meta, err := encoded(c.Result.Meta)
-		if err != nil {
+		t.Bytes = append(t.Bytes, `,"_meta":`...)
+		if err := t.Append(c.Result.Meta); err != nil {
 			return mcp.Result{}, fmt.Errorf("encode _meta: %w", err)
 		}
-		text = append(append(text, `,"_meta":`...), meta...)
 	}
-	return mcp.RawResult(append(text, '}')), nil
+	b.usual.Store(int64(len(t.Bytes)))
+	return mcp.RawResult(append(t.Bytes, '}')), nil
 }
 
-// appendContent writes a list of content. Most of it is text and nothing else.
-func appendContent(dst []byte, content []sdk.Content) ([]byte, error) {
-	dst = append(dst, '[')
-	for i, block := range content {
-		if i > 0 {
-			dst = append(dst, ',')
+// room is memory for an answer about as large as the last one.
+func (b *bound) room(loan *mcp.Loan) []byte {
+	n := int(b.usual.Load())
+	n += n/8 + 256
+	if lent := loan.Take(n); lent != nil {
+		return lent[:0]
+	}
+	return make([]byte, 0, n)
+}
+
+// appendContent writes what people read: what the tool has put there or else the
+// JSON of the structured content, which lies between two places of t. Around what
+// somebody else has written stand two lines that say so.
+func (c *Call) appendContent(t *plan.Text, structured [2]int) error {
+	blocks := 0
+	next := func() {
+		if blocks++; blocks > 1 {
+			t.Bytes = append(t.Bytes, ',')
 		}
-		if t, ok := block.(*sdk.TextContent); ok && t.Meta == nil && t.Annotations == nil {
-			dst = jsonrpc.AppendString(append(dst, `{"type":"text","text":`...), t.Text)
-			dst = append(dst, '}')
+	}
+	text := func(s string) {
+		next()
+		t.Bytes = append(t.Bytes, `{"type":"text","text":`...)
+		t.String(s)
+		t.Bytes = append(t.Bytes, '}')
+	}
+	t.Bytes = append(t.Bytes, `,"content":[`...)
+	begin, end := c.lines()
+	if begin != "" {
+		text(begin)
+	}
+	for _, block := range c.Result.Content {
+		if b, ok := block.(*sdk.TextContent); ok && b.Meta == nil && b.Annotations == nil {
+			text(b.Text)
 			continue
 		}
-		text, err := json.Marshal(block)
-		if err != nil {
-			return nil, err
+		next()
+		if err := t.Append(block); err != nil {
+			return err
 		}
-		dst = append(dst, text...)
 	}
-	return append(dst, ']'), nil
-}
-
-// encoded is v as JSON, with <, > and & as they are; nil for null.
-func encoded(v any) ([]byte, error) {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
+	if len(c.Result.Content) == 0 && structured[1] > 0 {
+		next()
+		t.Bytes = append(t.Bytes, `{"type":"text","text":`...)
+		t.Bytes = jsonrpc.AppendText(t.Bytes, t.Bytes[structured[0]:structured[1]])
+		t.Bytes = append(t.Bytes, '}')
 	}
-	text := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
-	if string(text) == "null" {
-		return nil, nil
+	if end != "" {
+		text(end)
 	}
-	return text, nil
+	t.Bytes = append(t.Bytes, ']')
+	return nil
 }
