@@ -84,7 +84,7 @@ func ReadClient(params jsonrpc.Object) (*Client, error) {
 		return nil, Errorf(jsonrpc.CodeInvalidParams, "params._meta must have %q, an object", MetaCapabilities)
 	}
 	info := meta.Get(MetaClientInfo)
-	if _, ok := jsonrpc.Split(info); info != nil && !ok {
+	if info != nil && info[0] != '{' {
 		return nil, Errorf(jsonrpc.CodeInvalidParams, "params._meta[%q] must be an object", MetaClientInfo)
 	}
 	return NewClient(rev, info, capabilities), nil
@@ -93,8 +93,7 @@ func ReadClient(params jsonrpc.Object) (*Client, error) {
 // IsModern reports whether params declare a revision in _meta, which makes the
 // request one of the stateless era (2026-07-28, basic/versioning).
 func IsModern(params jsonrpc.Object) bool {
-	meta, ok := jsonrpc.Split(params.Get("_meta"))
-	return ok && meta.Get(MetaVersion) != nil
+	return jsonrpc.Lookup(params.Get("_meta"), MetaVersion) != nil
 }
 
 // AppendParams writes the request's params for a peer: Params with Name in its
@@ -125,7 +124,7 @@ func (req *Request) AppendParams(dst []byte, own ...jsonrpc.Edit) []byte {
 // appendWith writes Params with Name in its place and with a further edit.
 func (req *Request) appendWith(dst []byte, more ...jsonrpc.Edit) []byte {
 	key := NameKey(req.Method)
-	if key != "" {
+	if key != "" && !jsonrpc.IsString(req.Params.Get(key), req.Name) {
 		if was, _ := req.Params.String(key); was != req.Name {
 			more = append(more, jsonrpc.Edit{Name: key, Value: jsonrpc.AppendString(nil, req.Name)})
 		}

@@ -55,6 +55,9 @@ func (m *member) checkHeaders(ctx context.Context, req *mcp.Request, tool string
 		if e.name != tool {
 			continue
 		}
+		if len(e.headers) == 0 {
+			return nil
+		}
 		arguments, _ := jsonrpc.Split(req.Params.Get("arguments"))
 		for _, h := range e.headers {
 			if err := h.check(arguments, req.ParamHeaders); err != nil {

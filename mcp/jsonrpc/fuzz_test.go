@@ -105,6 +105,7 @@ func FuzzParseObject(f *testing.F) {
 			t.Fatalf("ParseObject(%q): got error %v, oracle says %v", data, err, want)
 		}
 		split, ok := jsonrpc.Split(data) // must not panic whatever data is
+		_ = jsonrpc.Lookup(data, "a")
 		for range jsonrpc.Elements(data) {
 		}
 		if err != nil {
@@ -124,6 +125,9 @@ func FuzzParseObject(f *testing.F) {
 			if got := o.Get(name); !bytes.Equal(got, value) {
 				t.Errorf("ParseObject(%q): got member %q = %s, want %s", data, name, got, value)
 			}
+			if got := jsonrpc.Lookup(data, name); !bytes.Equal(got, value) {
+				t.Errorf("Lookup(%q, %q): got %s, want %s", data, name, got, value)
+			}
 			compareString(t, value)
 			compareElements(t, value)
 		}
@@ -136,6 +140,9 @@ func compareString(t *testing.T, value []byte) {
 	got, ok := jsonrpc.Unquote(value)
 	if ok != (isString && !hasLoneSurrogate(string(value))) || ok && got != want {
 		t.Errorf("Unquote(%s): got %q, %v, want %q, %v", value, got, ok, want, isString)
+	}
+	if is, not := jsonrpc.IsString(value, got), jsonrpc.IsString(value, got+"x"); is != ok || not {
+		t.Errorf("IsString(%s): of %q %v, want %v; of %q %v, want false", value, got, is, ok, got+"x", not)
 	}
 }
 

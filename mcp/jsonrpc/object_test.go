@@ -1,6 +1,7 @@
 package jsonrpc_test
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 
@@ -103,6 +104,11 @@ func TestMembersOfAnObject(t *testing.T) {
 	split, ok := jsonrpc.Split([]byte(raw))
 	if diff := cmp.Diff(want, split.Members()); diff != "" || !ok {
 		t.Errorf("Split(%s): ok %v, members (-want +got):\n%s", raw, ok, diff)
+	}
+	for _, m := range append(want, jsonrpc.Member{Name: "absent"}) {
+		if got := jsonrpc.Lookup([]byte(raw), m.Name); !bytes.Equal(got, m.Value) {
+			t.Errorf("Lookup(%s, %q): got %s, want %s", raw, m.Name, got, m.Value)
+		}
 	}
 	if s, ok := o.String("a"); s != "x\n" || !ok {
 		t.Errorf("String(a): got %q, %v, want %q, true", s, ok, "x\n")

@@ -40,24 +40,63 @@ func Split(raw []byte) (Object, bool) {
 	return Object{}, false
 }
 
-// splitMember returns the member whose name begins at i and the offset of the comma or brace after it, len(raw) when there
-// is no member.
-func splitMember(raw []byte, i int, names *stringPool) (Member, int) {
+// Lookup returns the value of a member of text that Parse or ParseObject has checked, as Split and Get would, without
+// taking any memory: for one or two members of an object. It is nil when there is none, or raw is no object.
+func Lookup(raw []byte, name string) []byte {
+	i := skipSpace(raw, 0)
+	if i >= len(raw) || raw[i] != '{' {
+		return nil
+	}
+	for i = skipSpace(raw, i+1); i < len(raw) && raw[i] == '"'; {
+		m, value, end := nextMember(raw, i)
+		if end >= len(raw) {
+			return nil
+		}
+		if string(m) == name || bytes.IndexByte(m, '\\') >= 0 && unescaped(m) == name {
+			return value
+		}
+		i = skipSpace(raw, end+1)
+	}
+	return nil
+}
+
+// nextMember returns the name, as it is written, and the value of the member that begins at i, and the offset of the comma
+// or brace after it, len(raw) when there is no member.
+func nextMember(raw []byte, i int) (name, value []byte, after int) {
 	end := skipString(raw, i+1)
 	colon := skipSpace(raw, end)
 	if colon >= len(raw) || raw[colon] != ':' {
-		return Member{}, len(raw)
+		return nil, nil, len(raw)
 	}
 	begin := skipSpace(raw, colon+1)
 	valueEnd := skipValue(raw, begin)
 	if valueEnd == begin {
-		return Member{}, len(raw)
+		return nil, nil, len(raw)
 	}
-	name := raw[i+1 : end-1]
-	if bytes.IndexByte(name, '\\') >= 0 {
-		name, _ = unescape(nil, name)
+	return raw[i+1 : end-1], raw[begin:valueEnd:valueEnd], skipSpace(raw, valueEnd)
+}
+
+func unescaped(name []byte) string {
+	text, _ := unescape(nil, name)
+	return string(text)
+}
+
+// splitMember returns the member whose name begins at i and the offset of the comma or brace after it, len(raw) when there
+// is no member.
+func splitMember(raw []byte, i int, names *stringPool) (Member, int) {
+	text, value, after := nextMember(raw, i)
+	if value == nil {
+		return Member{}, after
 	}
-	return Member{names.keep(name), raw[begin:valueEnd:valueEnd]}, skipSpace(raw, valueEnd)
+	if bytes.IndexByte(text, '\\') >= 0 {
+		text, _ = unescape(nil, text)
+	}
+	for _, known := range metaNames { // which the objects that are split most often have
+		if string(text) == known {
+			return Member{known, value}, after
+		}
+	}
+	return Member{names.keep(text), value}, after
 }
 
 // copied returns members in memory of the right size, so that the buffer they were gathered in can stay on the stack.

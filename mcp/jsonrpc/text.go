@@ -182,6 +182,19 @@ func Unquote(raw []byte) (string, bool) {
 	return string(text), true
 }
 
+// IsString says whether raw is the JSON string that stands for s, taking no memory where it has no escapes.
+func IsString(raw []byte, s string) bool {
+	body, ok := stringBody(raw)
+	if !ok {
+		return false
+	}
+	if bytes.IndexByte(body, '\\') < 0 {
+		return string(body) == s
+	}
+	text, ok := Unquote(raw)
+	return ok && text == s
+}
+
 // replaceLone is Unquote for text that only people read: what has no form in Go becomes U+FFFD.
 func replaceLone(raw []byte) string {
 	body, ok := stringBody(raw)

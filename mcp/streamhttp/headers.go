@@ -77,8 +77,7 @@ func mismatch(format string, args ...any) *mcp.Error {
 // declares. A body that declares none is not its concern (2026-07-28,
 // basic/transports/streamable-http, "Protocol Version Header").
 func checkVersion(h http.Header, params jsonrpc.Object) *mcp.Error {
-	meta, _ := jsonrpc.Split(params.Get("_meta"))
-	body, ok := meta.String(mcp.MetaVersion)
+	body, ok := jsonrpc.Unquote(jsonrpc.Lookup(params.Get("_meta"), mcp.MetaVersion))
 	if !ok {
 		return nil
 	}
