@@ -234,7 +234,7 @@ func (c *Child) watch(p *Process) {
 	}
 	c.mu.Unlock()
 	_ = p.task.stdin.Close() // the owner may have closed it; wakes a blocked writer
-	await(ctx, p.quiet, lastWordsTime)
+	await(ctx, p.quiet, c.sup.times.lastWords)
 	asked, reason := p.ending()
 	if !asked {
 		p.err = c.exitError(p, uptime, reason)
@@ -347,7 +347,7 @@ const lingerTime = 500 * time.Millisecond
 func (c *Child) wind(ctx context.Context, p *Process) error {
 	p.task.order(orderWind)
 	_ = p.task.stdin.Close() // may be closed already
-	if await(ctx, p.task.exited, c.spec.StopTimeout) && await(ctx, p.task.gone, min(c.spec.StopTimeout, lingerTime)) {
+	if await(ctx, p.task.exited, c.spec.StopTimeout) && await(ctx, p.task.gone, min(c.spec.StopTimeout, c.sup.times.linger)) {
 		return c.settled()
 	}
 	p.task.order(orderTerm)

@@ -23,6 +23,19 @@ func CountProcs() (int, error) {
 	return len(procs), err
 }
 
+// BePatient lets s wait for long for what usually takes a moment: on a busy machine it
+// may take seconds.
+func BePatient(s *Supervisor) { s.times = times{linger: 10 * time.Second, lastWords: 5 * time.Second} }
+
+// Watching begins to watch paths, and returns what Watch does then.
+func Watching(paths []string) (tell func(ctx context.Context, changed func(path string)) error, err error) {
+	v, err := watching(paths)
+	if err != nil {
+		return nil, err
+	}
+	return v.tell, nil
+}
+
 const MaxStderrLine = maxStderrLine
 
 // WriteLog writes one line of a log file.

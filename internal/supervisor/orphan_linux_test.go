@@ -42,12 +42,21 @@ func bearers(t testing.TB, token string) (pids []int) {
 }
 
 // noneLeft fails the test if a process with token is alive after d.
-func noneLeft(t testing.TB, token string, d time.Duration) {
+// gone waits until nothing with token is left.
+func gone(t testing.TB, token string) {
 	t.Helper()
-	eventually(t, d, func() (bool, string) {
+	eventually(t, func() (bool, string) {
 		pids := bearers(t, token)
 		return len(pids) == 0, fmt.Sprintf("processes %v are left", pids)
 	})
+}
+
+// noneLeft fails the test when something with token is left.
+func noneLeft(t testing.TB, token string) {
+	t.Helper()
+	if pids := bearers(t, token); len(pids) > 0 {
+		t.Fatalf("processes %v are left", pids)
+	}
 }
 
 func expectFamilies(t testing.TB, token string, families, others int) {
@@ -103,7 +112,7 @@ func TestKillingTheGatewayLeavesNoDescendant(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait()
-			noneLeft(t, token, 3*time.Second)
+			gone(t, token)
 			t.Logf("%d processes were gone %s after kill -9 of the gateway", c.families*familySize, time.Since(killed))
 		})
 	}
@@ -118,7 +127,7 @@ func TestKillingTheGatewayAtAnyMomentLeavesNoDescendant(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()
-		noneLeft(t, token, 3*time.Second)
+		gone(t, token)
 	}
 }
 
@@ -169,7 +178,7 @@ func TestKillingTheGuardEndsAllThatItStartedAndANewOneFollows(t *testing.T) {
 	if err := syscall.Kill(parent(t, p.PID()), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "end of the child", p.Done(), 5*time.Second)
+	wait(t, "end of the child", p.Done())
 	if p.Err() == nil || !strings.Contains(p.Err().Error(), "guard died") {
 		t.Errorf("error: got %v, want one that names the guard", p.Err())
 	}
@@ -187,7 +196,7 @@ func TestKillingTheGuardEndsAllThatItStartedAndANewOneFollows(t *testing.T) {
 	if err := child.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	noneLeft(t, token, 0)
+	noneLeft(t, token)
 }
 
 func TestStopKillsAFamilyThatIgnoresSIGTERM(t *testing.T) {
@@ -200,7 +209,7 @@ func TestStopKillsAFamilyThatIgnoresSIGTERM(t *testing.T) {
 	if err := child.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	noneLeft(t, token, 0)
+	noneLeft(t, token)
 	if p.Err() != nil {
 		t.Errorf("error after a stop: got %v, want nil", p.Err())
 	}
@@ -218,8 +227,8 @@ func TestACrashTakesWhatTheChildLeftAndNothingOfItsNeighbour(t *testing.T) {
 	if err := syscall.Kill(p.PID(), syscall.SIGSEGV); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "end", p.Done(), 5*time.Second)
-	noneLeft(t, ours, 2*time.Second)
+	wait(t, "end", p.Done())
+	gone(t, ours)
 	expectFamilies(t, theirs, 1, 0)
 	if neighbour.Err() != nil {
 		t.Errorf("the neighbour ended: %v", neighbour.Err())
@@ -233,12 +242,12 @@ func TestADaemonThatNobodyKnowsIsEnded(t *testing.T) {
 	p := acquire(t, add(t, sup, supervisor.Spec{Command: []string{"sh", "-c", `(setsid "$@" >/dev/null &); echo up; cat`, "sh",
 		program("")[0], "role:shifty", token}}))
 	line(t, p)
-	eventually(t, 5*time.Second, func() (bool, string) {
+	eventually(t, func() (bool, string) {
 		pids := bearers(t, token)
 		return len(pids) > 1, fmt.Sprint("processes ", pids)
 	})
 	p.Kill(nil)
-	noneLeft(t, token, 2*time.Second)
+	gone(t, token)
 }
 
 func TestWhatOutlivesAStoppedCommandAMomentMayFinish(t *testing.T) {
@@ -280,19 +289,19 @@ func TestADaemonLivesAsLongAsItsServer(t *testing.T) {
 	}
 	for range 3 { // crashes and stops of another server, each of which makes the guard look around
 		acquire(t, other)
-		eventually(t, 5*time.Second, one(theirs))
+		eventually(t, one(theirs))
 		if err := other.Stop(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	noneLeft(t, theirs, 0)
+	noneLeft(t, theirs)
 	if ok, why := one(ours)(); !ok {
 		t.Error("the daemon of a living server: ", why)
 	}
 	if err := child.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	noneLeft(t, ours, 0)
+	noneLeft(t, ours)
 }
 
 func TestTwoHundredCrashesLeaveNothingBehind(t *testing.T) {
@@ -304,7 +313,7 @@ func TestTwoHundredCrashesLeaveNothingBehind(t *testing.T) {
 	})
 	round := func() {
 		p := acquire(t, child)
-		wait(t, "end", p.Done(), 10*time.Second)
+		wait(t, "end", p.Done())
 		_, _ = io.Copy(io.Discard, p.Stdout())
 		child.Reset() // the wait doubles; it is not what is tested here
 	}
@@ -315,11 +324,11 @@ func TestTwoHundredCrashesLeaveNothingBehind(t *testing.T) {
 	for range 200 {
 		round()
 	}
-	eventually(t, 5*time.Second, func() (bool, string) {
+	eventually(t, func() (bool, string) {
 		f, g := openFiles(t), runtime.NumGoroutine()
 		return f <= files && g <= goroutines, fmt.Sprintf("descriptors %d, were %d; goroutines %d, were %d", f, files, g, goroutines)
 	})
-	noneLeft(t, token, time.Second)
+	gone(t, token)
 	if got := child.Status().Starts; got != 210 {
 		t.Errorf("starts: got %d, want 210", got)
 	}

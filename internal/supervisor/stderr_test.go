@@ -107,7 +107,7 @@ func TestAFloodOfLinesKeepsTheLastAndSparesTheLog(t *testing.T) {
 	started := time.Now()
 	p := acquire(t, child)
 	third := filepath.Join(dir, "chatter.log.2")
-	eventually(t, 10*time.Second, func() (bool, string) {
+	eventually(t, func() (bool, string) {
 		_, err := os.Stat(third)
 		return err == nil && records.count("child wrote too many lines to stderr") > 0, fmt.Sprint(third, err)
 	})
@@ -119,7 +119,7 @@ func TestAFloodOfLinesKeepsTheLastAndSparesTheLog(t *testing.T) {
 		t.Errorf("lines in the gateway's log: got %d, want some and at most %d", got, most)
 	}
 	last := p.Stderr()
-	if len(last) != 10 || !strings.HasPrefix(last[9], "line ") {
+	if len(last) != 10 || !strings.HasPrefix(last[8], "line ") { // its end may have cut the tenth
 		t.Errorf("last lines: got %q, want 10", last)
 	}
 	files, err := os.ReadDir(dir)
@@ -179,7 +179,7 @@ func TestTheLogsOfChildrenOfOneNameAreOneFile(t *testing.T) {
 	sup := newSupervisor(t, supervisor.Options{LogDir: dir})
 	for _, word := range []string{"first", "second"} {
 		p := acquire(t, add(t, sup, supervisor.Spec{Name: "files", Command: program("exit", "0", word)}))
-		wait(t, "end", p.Done(), 5*time.Second)
+		wait(t, "end", p.Done())
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "files.log"))
 	if err != nil || !strings.Contains(string(text), "first\n") || !strings.Contains(string(text), "second\n") {

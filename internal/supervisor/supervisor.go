@@ -47,6 +47,7 @@ type Options struct {
 
 // Supervisor starts children and ends them. Close ends all of them and waits.
 type Supervisor struct {
+	times   times
 	log     *slog.Logger
 	redact  func() func(string) string
 	environ []string
@@ -60,6 +61,10 @@ type Supervisor struct {
 	children []*Child
 	closed   bool
 }
+
+// times are waits for what usually takes a moment, and what they are bounded by: see
+// lingerTime and lastWordsTime.
+type times struct{ linger, lastWords time.Duration }
 
 // New makes the directories for logs and pid files. Nothing is started before a Child is asked for a process.
 func New(opts Options) (*Supervisor, error) {
@@ -92,6 +97,7 @@ func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
 		opts.LogFiles = 1
 	}
 	return &Supervisor{
+		times:   times{linger: lingerTime, lastWords: lastWordsTime},
 		log:     opts.Log,
 		redact:  opts.Redact,
 		environ: slices.Clone(opts.Environ),

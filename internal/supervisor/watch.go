@@ -35,23 +35,40 @@ const (
 // the changed paths; events that arrive while it runs are looked at afterwards. A child that writes into a directory that
 // is watched for it restarts itself for ever: name its sources, not its data.
 func Watch(ctx context.Context, paths []string, changed func(path string)) error {
+	v, err := watching(paths)
+	if err != nil {
+		return err
+	}
+	return v.tell(ctx, changed)
+}
+
+// watching begins to watch; tell must follow.
+func watching(paths []string) (*view, error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watch files: %w", err)
+		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	defer func() { _ = w.Close() }() // it has only descriptors to give back
 	v := &view{watcher: w}
 	for _, path := range paths {
 		abs, err := filepath.Abs(path)
 		if err != nil {
-			return fmt.Errorf("watch %s: %w", path, err)
+			_ = w.Close()
+			return nil, fmt.Errorf("watch %s: %w", path, err)
 		}
 		v.paths = append(v.paths, abs)
 	}
 	if err := v.subscribe(); err != nil {
-		return err
+		_ = w.Close()
+		return nil, err
 	}
 	v.seen = v.look()
+	return v, nil
+}
+
+// tell calls changed until ctx ends, and ends the watch.
+func (v *view) tell(ctx context.Context, changed func(path string)) error {
+	w := v.watcher
+	defer func() { _ = w.Close() }() // it has only descriptors to give back
 	settled := time.NewTimer(time.Hour)
 	settled.Stop()
 	var since time.Time // of the first event of this burst
