@@ -58,13 +58,14 @@ start-monitoring: ## start Prometheus and Grafana in front of /metrics, until Ct
 	else echo 'Neither docker compose nor prometheus is installed: install one (Debian: apt-get install prometheus).' >&2; exit 1; fi
 
 .PHONY: peers
-peers: ## install the MCP clients, servers and suites, and the database servers, that the tests speak with
+peers: ## install the MCP clients, servers and suites, the database servers and the object stores, that the tests speak with
 	test/peers/setup
 	test/servers/setup
+	test/objects/setup
 
 .PHONY: check
 check: house ## formatting, vet, the laws of the house, staticcheck, known vulnerabilities
-	for script in .ci/run .ci/fuzz .ci/vulncheck test/peers/setup test/servers/setup; do bash -n $$script; done
+	for script in .ci/run .ci/fuzz .ci/vulncheck test/peers/setup test/servers/setup test/objects/setup; do bash -n $$script; done
 	go vet ./...
 	go run $(STATICCHECK) -tests=false ./...
 	@# Tests play peers that use what 2026-07-28 deprecates; the gateway has to carry it for as long as it works.

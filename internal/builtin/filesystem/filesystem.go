@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -21,26 +22,27 @@ func New(env *server.Env) (*server.Server, error) {
 	if err := env.Decode(&cfg); err != nil {
 		return nil, err
 	}
-	mounts, err := cfg.open(env)
-	if err != nil {
-		return nil, err
-	}
-	f := &files{mounts: mounts, most: int64(cfg.Limits.Bytes)}
+	f := &files{most: int64(cfg.Limits.Bytes)}
 	f.watch = newWatch(f)
 	s := server.New(env, server.About{
 		Name: "filesystem", Title: "Files",
 		Instructions: "Go on with next_cursor when truncated; pass an etag as if_match to keep what others changed.",
 		Limits:       cfg.Limits, Subscribe: f.watch.subscribe, Unsubscribe: f.watch.unsubscribe,
 	})
+	mounts, err := cfg.open(maker{env: env, network: s.Network})
+	if err != nil {
+		return nil, err
+	}
+	f.mounts = mounts
+	f.watch.updated = updates(s)
 	for _, m := range mounts {
 		s.OnClose(m.volume.Close)
-		s.Check("mount "+m.name, func(ctx context.Context) error {
-			_, err := m.volume.Stat(ctx, m.policy.prefix)
-			return err
-		})
+		s.Check("mount "+m.name, m.check)
+		s.Go(func(ctx context.Context) error { return f.watch.run(ctx, m) })
+		if m.remote {
+			s.Go(func(ctx context.Context) error { return m.greet(ctx, s.Log()) })
+		}
 	}
-	f.watch.updated = updates(s)
-	s.Go(f.watch.run)
 	f.reading(s)
 	if slices.ContainsFunc(mounts, func(m *mount) bool { return m.policy.write }) {
 		f.writing(s)
@@ -48,6 +50,28 @@ func New(env *server.Env) (*server.Server, error) {
 	f.resources(s)
 	return s, nil
 }
+
+// check says whether the files of a mount can be reached.
+func (m *mount) check(ctx context.Context) error {
+	_, err := m.volume.Stat(ctx, m.policy.prefix)
+	if m.remote && errors.Is(err, fs.ErrNotExist) {
+		err = nil // a prefix under which nothing is yet
+	}
+	return told(err, m.shown(m.policy.prefix))
+}
+
+// greet looks at a bucket once, so that what is wrong with its settings stands in the log before somebody calls.
+func (m *mount) greet(ctx context.Context, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, greeting)
+	defer cancel()
+	if err := m.check(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		log.Warn("a mount cannot be used now", "mount", m.name, "err", err, "cause", errors.Unwrap(err))
+	}
+	return nil
+}
+
+// greeting bounds the first look at a bucket.
+const greeting = 15 * time.Second
 
 // files is what the tools work on.
 type files struct {
@@ -118,7 +142,11 @@ func told(err error, name string) error {
 	}{
 		{fs.ErrNotExist, "is not there", "call list or search to see what is"},
 		{fs.ErrExist, "is there already", "set overwrite, or choose another path"},
-		{fs.ErrPermission, "is closed to the server", "ask the operator for the file's permissions"},
+		{volume.ErrRefused, "cannot be reached: the storage service refuses the credentials of the mount", "ask the operator to check the keys in its settings"},
+		{volume.ErrNoBucket, "cannot be reached: there is no such bucket", "ask the operator to check url, endpoint and region of the mount"},
+		{volume.ErrUnreachable, "cannot be reached: the storage service does not answer", "try again later, or ask the operator to check the endpoint of the mount"},
+		{volume.ErrBusy, "cannot be reached: the storage service has too much to do", "try again in a minute"},
+		{fs.ErrPermission, "is closed to the server", "ask the operator for the permissions of the file or bucket"},
 		{fs.ErrInvalid, "cannot be done with", "choose another path"},
 		{volume.ErrChanged, "has changed", "read it again and repeat with the new etag"},
 		{volume.ErrIsDir, "is a directory", "call list for what is in it"},
@@ -147,7 +175,10 @@ type entry struct {
 }
 
 func (m *mount) entry(i volume.Info) entry {
-	e := entry{Path: m.shown(i.Key), Kind: "file", Size: i.Size, Modified: i.Modified.UTC().Format(time.RFC3339)}
+	e := entry{Path: m.shown(i.Key), Kind: "file", Size: i.Size, ETag: i.Tag}
+	if !i.Modified.IsZero() {
+		e.Modified = i.Modified.UTC().Format(time.RFC3339)
+	}
 	switch {
 	case i.Dir:
 		e.Kind = "dir"

@@ -152,3 +152,10 @@ func TestALongTextIsReadInPages(t *testing.T) {
 		t.Errorf("got %d bytes, want %d", got.Len(), len(long))
 	}
 }
+
+func mkdir(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}

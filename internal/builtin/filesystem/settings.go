@@ -3,12 +3,10 @@ package filesystem
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/index"
-	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/local"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/volume"
 	"github.com/dragoman-mcp/dragoman/server"
 )
@@ -23,8 +21,14 @@ type settings struct {
 type mountSettings struct {
 	// The first element of its paths. May be left out when there is one mount.
 	Name string `yaml:"name"`
-	// A directory, or file:///directory.
+	// A directory, file:///directory, s3://bucket/prefix or gs://bucket/prefix.
 	URL string `yaml:"url" required:"true"`
+	// How a bucket of S3 is reached, and with which keys.
+	S3 s3Settings `yaml:"s3"`
+	// The same of Google Cloud Storage.
+	GCS gcsSettings `yaml:"gcs"`
+	// How often files of a bucket that somebody watches are looked at; each look is a request.
+	Poll time.Duration `yaml:"poll" default:"10s" min:"1s" max:"1h"`
 	// Whether anything may be changed.
 	Write bool `yaml:"write" default:"false"`
 	// The only directory within it that is served.
@@ -44,6 +48,10 @@ type searchSettings struct {
 	Memory server.Size `yaml:"memory" default:"64MiB" min:"64KiB" max:"4GiB"`
 	// Larger files are not searched by content.
 	MaxFile server.Size `yaml:"max_file" default:"64MiB" min:"1KiB" max:"16GiB"`
+	// Larger objects of a bucket are not searched by content.
+	MaxObject server.Size `yaml:"max_object" default:"8MiB" min:"1KiB" max:"1GiB"`
+	// How much one call reads of a bucket's objects; then it says where to go on.
+	MaxFetch server.Size `yaml:"max_fetch" default:"64MiB" min:"1KiB" max:"16GiB"`
 }
 
 // Validate says what is wrong with mounts as a whole.
@@ -61,6 +69,9 @@ func (s *settings) Validate() error {
 		}
 		seen[m.Name] = true
 		if _, err := m.policy(); err != nil {
+			return fmt.Errorf("mounts[%d].%w", i, err)
+		}
+		if err := m.place(); err != nil {
 			return fmt.Errorf("mounts[%d].%w", i, err)
 		}
 	}
@@ -87,61 +98,4 @@ func (m mountSettings) policy() (*policy, error) {
 		p.extensions = append(p.extensions, "."+strings.ToLower(strings.TrimPrefix(e, ".")))
 	}
 	return p, nil
-}
-
-// A mount is a volume with its policy. Keys within it begin at the prefix.
-type mount struct {
-	name   string
-	volume volume.Volume
-	index  *index.Index
-	policy *policy
-	max    int64 // bytes of a file that is written
-}
-
-func (s *settings) open(env *server.Env) ([]*mount, error) {
-	list := s.Mounts
-	if len(list) == 0 {
-		list = []mountSettings{{URL: ".", MaxBytes: 16 << 20, Deny: secrets()}}
-	}
-	var mounts []*mount
-	for _, m := range list {
-		one, err := m.open(env, s.Search)
-		if err != nil {
-			for _, m := range mounts {
-				_ = m.volume.Close()
-			}
-			return nil, fmt.Errorf("mount %s: %w", m.URL, err)
-		}
-		mounts = append(mounts, one)
-	}
-	return mounts, nil
-}
-
-func (m mountSettings) open(env *server.Env, search searchSettings) (*mount, error) {
-	p, err := m.policy()
-	if err != nil {
-		return nil, err
-	}
-	dir, isURL := strings.CutPrefix(m.URL, "file://")
-	if scheme, _, found := strings.Cut(m.URL, "://"); found && !isURL {
-		return nil, fmt.Errorf("there are no mounts of %s://; give a directory or file:///directory", scheme)
-	}
-	if strings.HasPrefix(dir, "~/") {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Join(home, dir[2:])
-	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(env.Dir, dir)
-	}
-	v, err := local.Open(dir, p.link)
-	if err != nil {
-		return nil, err
-	}
-	return &mount{
-		name: m.Name, volume: v, policy: p, max: int64(m.MaxBytes),
-		index: index.New(v, index.Options{Bytes: int(search.Memory), MaxFile: int64(search.MaxFile)}),
-	}, nil
 }

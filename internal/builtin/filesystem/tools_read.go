@@ -80,12 +80,12 @@ func (m *mount) list(ctx context.Context, c *server.Call, key string, in listInp
 		}
 		for _, i := range infos {
 			last := after
-			_, after = volume.Split(i.Key)
+			after = i.Position()
 			if !m.policy.sees(i.Key, i.Dir) {
 				continue
 			}
 			e := m.entry(i)
-			if !c.Budget.Row([]byte(e.Path + e.Kind + e.Modified + "path kind size modified 12345")) {
+			if !c.Budget.Row([]byte(e.Path + e.Kind + e.Modified + e.ETag + "path kind size modified 12345")) {
 				out.Page = c.More(last)
 				return out, nil
 			}
@@ -102,7 +102,7 @@ const maxHashed = 256 << 20
 
 func (m *mount) stat(ctx context.Context, info volume.Info) (entry, error) {
 	e := m.entry(info)
-	if e.Kind != "file" || info.Size > maxHashed {
+	if e.Kind != "file" || e.ETag != "" || info.Size > maxHashed {
 		return e, nil
 	}
 	file, err := m.volume.Open(ctx, info.Key)
@@ -212,10 +212,10 @@ func (f *files) searchAll(ctx context.Context, c *server.Call, path string, q in
 }
 
 func (out *matches) take(c *server.Call, m *mount, found index.Match) bool {
-	if found.Line == 0 && found.Info.Dir {
-		found.Info.Key += "/"
-	}
 	one := match{Path: m.shown(found.Info.Key), Line: found.Line, Text: found.Text, Before: found.Before, After: found.After}
+	if found.Info.Dir {
+		one.Path += "/"
+	}
 	cost := fmt.Sprintf("path line text before after %s %d %s %s %s", one.Path, one.Line, one.Text, strings.Join(one.Before, "\n"), strings.Join(one.After, "\n"))
 	if !c.Budget.Row([]byte(cost)) {
 		return false

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/text"
@@ -64,23 +65,32 @@ func (f *files) put(ctx context.Context, m *mount, key string, data []byte, when
 	if int64(len(data)) > m.max {
 		return done{}, server.Errorf("write less", "the file would have %d bytes; files of this mount may have %d", len(data), m.max)
 	}
-	if _, err := m.volume.Put(ctx, key, bytes.NewReader(data), int64(len(data)), when); err != nil {
-		return done{}, told(err, m.shown(key))
-	}
-	return m.done(ctx, key)
+	info, err := m.volume.Put(ctx, key, bytes.NewReader(data), int64(len(data)), when)
+	return m.made(info, err, key)
 }
 
-func (m *mount) done(ctx context.Context, key string) (done, error) {
-	d := done{Path: m.shown(key)}
+// made tells of a file that was written.
+func (m *mount) made(info volume.Info, err error, key string) (done, error) {
+	if err != nil {
+		return done{}, told(err, m.shown(key))
+	}
+	return done{Path: m.shown(key), ETag: info.Tag}, nil
+}
+
+// done tells of a file or directory that has another name now.
+func (m *mount) done(ctx context.Context, info volume.Info, key string) (done, error) {
+	if info.Tag != "" || info.Dir {
+		return m.made(info, nil, key)
+	}
 	file, err := m.volume.Open(ctx, key)
 	if err != nil {
-		return d, nil // a directory, or gone again: what was asked is done
+		return m.made(info, nil, key) // gone again: what was asked is done
 	}
 	defer func() { _ = file.Close() }()
 	if file.Info().Size <= maxHashed {
-		d.ETag, err = file.Tag(ctx)
+		info.Tag, err = file.Tag(ctx)
 	}
-	return d, told(err, d.Path)
+	return m.made(info, err, key)
 }
 
 type editInput struct {
@@ -202,6 +212,13 @@ func (f *files) copy(ctx context.Context, in changeInput) (done, error) {
 	if err != nil {
 		return done{}, err
 	}
+	if from == to && keys[0] == keys[1] {
+		return done{}, server.Errorf("choose another path", "a file cannot be copied onto itself")
+	}
+	when := volume.Condition{Absent: !in.Overwrite}
+	if from == to && from.remote {
+		return from.copyWithin(ctx, in, keys, when)
+	}
 	file, err := from.volume.Open(ctx, keys[0])
 	if err != nil {
 		return done{}, told(err, in.Path)
@@ -210,19 +227,26 @@ func (f *files) copy(ctx context.Context, in changeInput) (done, error) {
 	if file.Info().Size > to.max {
 		return done{}, told(volume.ErrTooLarge, in.Path)
 	}
-	if from == to && keys[0] == keys[1] {
-		return done{}, server.Errorf("choose another path", "a file cannot be copied onto itself")
-	}
 	body, err := file.Range(ctx, 0, -1)
 	if err != nil {
 		return done{}, told(err, in.Path)
 	}
 	defer func() { _ = body.Close() }()
-	_, err = to.volume.Put(ctx, keys[1], io.LimitReader(body, to.max), file.Info().Size, volume.Condition{Absent: !in.Overwrite})
-	if err != nil {
-		return done{}, told(err, in.To)
+	info, err := to.volume.Put(ctx, keys[1], io.LimitReader(body, to.max), file.Info().Size, when)
+	return to.made(info, err, keys[1])
+}
+
+// copyWithin has the service copy an object.
+func (m *mount) copyWithin(ctx context.Context, in changeInput, keys [2]string, when volume.Condition) (done, error) {
+	info, err := m.volume.Stat(ctx, keys[0])
+	if err == nil && info.Size > m.max {
+		err = volume.ErrTooLarge
 	}
-	return to.done(ctx, keys[1])
+	if err != nil {
+		return done{}, told(err, in.Path)
+	}
+	info, err = m.volume.Copy(ctx, keys[0], keys[1], when)
+	return m.made(info, err, keys[1])
 }
 
 func (f *files) move(ctx context.Context, in changeInput) (done, error) {
@@ -247,10 +271,54 @@ func (f *files) move(ctx context.Context, in changeInput) (done, error) {
 			}
 		}
 	}
-	if _, err := from.volume.Move(ctx, keys[0], keys[1], volume.Condition{Absent: !in.Overwrite}); err != nil {
+	when := volume.Condition{Absent: !in.Overwrite}
+	if from.remote && all[0].Dir {
+		return from.moveAll(ctx, all, keys, when)
+	}
+	info, err := from.volume.Move(ctx, keys[0], keys[1], when)
+	if err != nil {
 		return done{}, told(err, in.To)
 	}
-	return to.done(ctx, keys[1])
+	return to.done(ctx, info, keys[1])
+}
+
+// moveAll moves a directory of a bucket object by object: those that were judged, and no others. When it ends early,
+// the same call again moves the rest.
+func (m *mount) moveAll(ctx context.Context, all []volume.Info, keys [2]string, when volume.Condition) (done, error) {
+	if volume.Within(keys[1], keys[0]) {
+		return done{}, told(fs.ErrInvalid, m.shown(keys[1]))
+	}
+	moved := 0
+	for _, i := range all {
+		target := keys[1] + strings.TrimPrefix(i.Key, keys[0])
+		if i.Dir {
+			continue
+		}
+		if _, err := m.volume.Move(ctx, i.Key, target, when); err != nil {
+			err = told(err, m.shown(target))
+			var known *server.Error
+			if errors.As(err, &known) && moved > 0 {
+				return done{}, &server.Error{Message: fmt.Sprintf("%d files were moved, then: %s", moved, known.Message), Next: known.Next + "; the same call moves the rest", Err: err}
+			}
+			return done{}, err
+		}
+		moved++
+	}
+	if moved == 0 {
+		if err := m.volume.Mkdir(ctx, keys[1]); err != nil {
+			return done{}, told(err, m.shown(keys[1]))
+		}
+	}
+	for i := len(all) - 1; i >= 0; i-- { // markers of directories that are empty now
+		if !all[i].Dir {
+			continue
+		}
+		err := m.volume.Remove(ctx, all[i].Key, volume.Condition{})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, volume.ErrNotEmpty) {
+			return done{}, told(err, m.shown(all[i].Key))
+		}
+	}
+	return done{Path: m.shown(keys[1])}, nil
 }
 
 func (f *files) remove(ctx context.Context, in changeInput) (done, error) {
@@ -274,7 +342,11 @@ func (f *files) remove(ctx context.Context, in changeInput) (done, error) {
 		return done{}, told(volume.ErrNotEmpty, in.Path)
 	}
 	for i := len(all) - 1; i >= 0; i-- {
-		if err := m.volume.Remove(ctx, all[i].Key, volume.Condition{Match: in.IfMatch}); err != nil {
+		err := m.volume.Remove(ctx, all[i].Key, volume.Condition{Match: in.IfMatch})
+		if all[i].Dir && len(all) > 1 && errors.Is(err, fs.ErrNotExist) {
+			continue // a bucket's directory is gone with the last file in it
+		}
+		if err != nil {
 			return done{}, told(err, m.shown(all[i].Key))
 		}
 	}
@@ -288,24 +360,11 @@ var errTree = errors.New("the tree is too large")
 
 // below gives what is at key and all below it, each directory before what is in it, whether it may be seen or not.
 func (m *mount) below(ctx context.Context, key string) ([]volume.Info, error) {
-	dir, name := volume.Split(key)
-	self, err := m.volume.List(ctx, dir, name[:len(name)-1], 1+maxTree)
+	self, err := m.volume.Lstat(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	var all []volume.Info
-	for _, i := range self {
-		if i.Key == key {
-			all = append(all, i)
-		}
-	}
-	if len(all) == 0 {
-		i, err := m.volume.Stat(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, i)
-	}
+	all := []volume.Info{self}
 	for at := 0; at < len(all); at++ {
 		if !all[at].Dir || all[at].Link != "" {
 			continue

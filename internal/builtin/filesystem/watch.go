@@ -2,6 +2,8 @@ package filesystem
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/url"
 	"strings"
 	"sync"
@@ -13,30 +15,42 @@ import (
 	"github.com/dragoman-mcp/dragoman/server"
 )
 
-// Bounds of watching. Files are looked at rather than watched by the system: that works on every file system, needs no
-// path outside of the mount's descriptor, and costs a few microseconds for each file.
+// Bounds of watching. Files are looked at rather than watched by the system: that works on every file system and bucket,
+// needs no path outside of the mount's descriptor, and costs a few microseconds for each local file. Files of a bucket
+// are looked at as often as the mount says.
 const (
 	watchEvery = 250 * time.Millisecond
 	maxWatched = 1000
+	lookAt     = 10 * time.Second // bound of one look
 )
 
 // A watch tells of changes of the files that somebody subscribed to.
 type watch struct {
 	files   *files
 	updated func(ctx context.Context, uri string)
-	wake    chan struct{} // one: that there is something to watch now
 
-	mu   sync.Mutex // guards uris
+	mu   sync.Mutex // guards what follows
 	uris map[string]*watched
+	wake map[*mount]chan struct{} // one: that there is something to watch now
 }
 
 type watched struct {
+	mount   *mount
+	key     string
 	users   int
 	version string // empty when there was nothing
 }
 
 func newWatch(f *files) *watch {
-	return &watch{files: f, wake: make(chan struct{}, 1), uris: map[string]*watched{}}
+	return &watch{files: f, wake: map[*mount]chan struct{}{}, uris: map[string]*watched{}}
+}
+
+// awake gives the channel that wakes the loop of a mount. mu is held.
+func (w *watch) awake(m *mount) chan struct{} {
+	if w.wake[m] == nil {
+		w.wake[m] = make(chan struct{}, 1)
+	}
+	return w.wake[m]
 }
 
 func updates(s *server.Server) func(context.Context, string) {
@@ -48,9 +62,13 @@ func updates(s *server.Server) func(context.Context, string) {
 }
 
 func (w *watch) subscribe(ctx context.Context, uri string) error {
-	version, err := w.version(ctx, uri)
+	m, key, err := w.files.resource(uri)
 	if err != nil {
 		return err
+	}
+	version, err := m.version(ctx, key)
+	if err != nil {
+		return told(err, m.shown(key))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,9 +79,9 @@ func (w *watch) subscribe(ctx context.Context, uri string) error {
 	if len(w.uris) >= maxWatched {
 		return server.Errorf("unsubscribe from another first", "%d files are watched already", maxWatched)
 	}
-	w.uris[uri] = &watched{users: 1, version: version}
+	w.uris[uri] = &watched{mount: m, key: key, users: 1, version: version}
 	select {
-	case w.wake <- struct{}{}:
+	case w.awake(m) <- struct{}{}:
 	default:
 	}
 	return nil
@@ -80,57 +98,62 @@ func (w *watch) unsubscribe(_ context.Context, uri string) error {
 	return nil
 }
 
-// version gives the version of what a URI names, empty when nothing is there. What may not be seen is an error.
-func (w *watch) version(ctx context.Context, uri string) (string, error) {
-	m, key, err := w.files.resource(uri)
-	if err != nil {
-		return "", err
-	}
+// version gives the version of what is at a key, empty when nothing is there.
+func (m *mount) version(ctx context.Context, key string) (string, error) {
 	info, err := m.volume.Stat(ctx, key)
-	if err != nil {
-		return "", nil // nothing is there, or not now
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, volume.ErrNotDir) || errors.Is(err, volume.ErrOutside) {
+		return "", nil
 	}
-	return info.Version, nil
+	return info.Version, err
 }
 
-// run looks at what is watched; while nothing is, it sleeps.
-func (w *watch) run(ctx context.Context) error {
-	tick := time.NewTicker(watchEvery)
+// run looks at what is watched of a mount; while nothing is, it sleeps.
+func (w *watch) run(ctx context.Context, m *mount) error {
+	w.mu.Lock()
+	wake := w.awake(m)
+	w.mu.Unlock()
+	tick := time.NewTicker(m.poll)
 	defer tick.Stop()
 	for {
-		w.mu.Lock()
-		idle := len(w.uris) == 0
-		w.mu.Unlock()
-		if idle {
+		if len(w.of(m)) == 0 {
 			tick.Stop()
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-w.wake:
+			case <-wake:
 			}
-			tick.Reset(watchEvery)
+			tick.Reset(m.poll)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		for _, uri := range w.changed(ctx) {
+		for _, uri := range w.changed(ctx, m) {
 			w.updated(ctx, uri)
 		}
 	}
 }
 
-// changed gives what has another version than at the last look.
-func (w *watch) changed(ctx context.Context) (changed []string) {
+// of gives the keys of a mount that are watched, by their URIs.
+func (w *watch) of(m *mount) map[string]string {
 	w.mu.Lock()
-	var uris []string
-	for uri := range w.uris {
-		uris = append(uris, uri)
+	defer w.mu.Unlock()
+	keys := map[string]string{}
+	for uri, one := range w.uris {
+		if one.mount == m {
+			keys[uri] = one.key
+		}
 	}
-	w.mu.Unlock()
-	for _, uri := range uris {
-		now, err := w.version(ctx, uri)
+	return keys
+}
+
+// changed gives what has another version than at the last look. What cannot be looked at now has not changed.
+func (w *watch) changed(ctx context.Context, m *mount) (changed []string) {
+	for uri, key := range w.of(m) {
+		look, cancel := context.WithTimeout(ctx, lookAt)
+		now, err := m.version(look, key)
+		cancel()
 		if err != nil {
 			continue
 		}

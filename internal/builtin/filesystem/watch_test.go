@@ -18,7 +18,7 @@ func TestASubscriberIsToldOfAChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := settings{Mounts: []mountSettings{{URL: dir}}}
-	mounts, err := cfg.open(&server.Env{})
+	mounts, err := cfg.open(maker{env: &server.Env{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestASubscriberIsToldOfAChange(t *testing.T) {
 	f.watch.updated = func(_ context.Context, uri string) { told <- uri }
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- f.watch.run(ctx) }()
+	go func() { ended <- f.watch.run(ctx, mounts[0]) }()
 	defer func() {
 		stop()
 		<-ended

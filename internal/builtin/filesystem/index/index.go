@@ -20,6 +20,8 @@ import (
 type Options struct {
 	Bytes   int   // memory for signatures
 	MaxFile int64 // larger files are not searched by content
+	// PerSearch is how many bytes of files one search reads, and one file more; 0 for no bound. Then it says where to go on.
+	PerSearch int64
 }
 
 // Index searches one volume. It may be used concurrently.
@@ -54,7 +56,7 @@ type Query struct {
 
 // Position is how far a search has come.
 type Position struct {
-	Key  string `json:"k"`
+	Key  string `json:"k"` // ends with a slash when it is a directory, of which nothing was seen yet
 	Line int    `json:"l"` // the last line that was taken; AllLines when the file is done
 }
 
@@ -109,6 +111,7 @@ type search struct {
 	until   time.Time // when to stop; zero for never
 	grams   *collector
 	lines   []byte // buffer for reading
+	read    int64  // bytes of files that were read
 	out     Outcome
 }
 
@@ -165,8 +168,16 @@ func (s *search) visit(ctx context.Context, info volume.Info, after int) error {
 			return err
 		}
 	}
-	s.out.Next = Position{info.Key, AllLines}
+	s.out.Next = whole(info)
 	return nil
+}
+
+// whole is the position after a file, or before what is in a directory.
+func whole(info volume.Info) Position {
+	if info.Dir {
+		return Position{info.Key + "/", AllLines}
+	}
+	return Position{info.Key, AllLines}
 }
 
 func (s *search) match(ctx context.Context, info volume.Info, after int) error {
@@ -195,13 +206,18 @@ func (s *search) give(m Match) error {
 	}
 	s.out.Next = Position{m.Info.Key, m.Line}
 	if m.Line == 0 {
-		s.out.Next.Line = AllLines
+		s.out.Next = whole(m.Info)
 	}
 	return nil
 }
 
 // file reads a file through.
 func (s *search) file(ctx context.Context, info volume.Info, after int, learn bool) error {
+	if most := s.index.o.PerSearch; most > 0 && s.read > 0 && s.read+info.Size > most {
+		s.out.More = true
+		return errStop
+	}
+	s.read += info.Size
 	f, err := s.index.volume.Open(ctx, info.Key)
 	if err != nil {
 		return err

@@ -18,6 +18,8 @@ const (
 	maxRead  = 256 << 10 // bytes of a .gitignore
 )
 
+const rulesFile = ".gitignore"
+
 // errStop ends a walk early.
 var errStop = errors.New("stop")
 
@@ -25,9 +27,11 @@ var errStop = errors.New("stop")
 type walk struct {
 	volume volume.Volume
 	permit func(key string, dir bool) bool
-	all    bool     // what .gitignore names, too
-	after  []string // elements of the key after which it begins; empty for the beginning
-	visit  func(volume.Info) error
+	all    bool // what .gitignore names, too
+	// Elements of the key after which it begins, the last one empty when that is a directory whose content comes first;
+	// none for the beginning.
+	after []string
+	visit func(volume.Info) error
 }
 
 func (w *walk) run(ctx context.Context, dir string) error {
@@ -50,33 +54,45 @@ func (w *walk) enter(ctx context.Context, dir string, rules []rule, after []stri
 	if strings.Count(dir, "/") > maxDepth {
 		return nil
 	}
-	if !w.all {
-		rules = append(slices.Clip(rules), w.rules(ctx, dir)...)
-	}
+	last := ""
 	if len(after) > 0 {
+		if !w.all {
+			rules = append(slices.Clip(rules), w.rules(ctx, dir)...)
+		}
 		if err := w.resume(ctx, dir, rules, after); err != nil {
 			return err
 		}
+		if last = after[0]; len(after) > 1 {
+			last += "/"
+		}
 	}
-	last := ""
-	if len(after) > 0 {
-		last = after[0]
-	}
-	for {
+	for first := len(after) == 0; ; first = false {
 		list, err := w.volume.List(ctx, dir, last, page)
 		if err != nil {
 			return passing(err)
+		}
+		if first && !w.all && mayHaveRules(list) {
+			rules = append(slices.Clip(rules), w.rules(ctx, dir)...)
 		}
 		for _, info := range list {
 			if err := w.entry(ctx, info, rules); err != nil {
 				return err
 			}
 		}
-		if len(list) == 0 {
+		if len(list) < page {
 			return nil
 		}
-		_, last = volume.Split(list[len(list)-1].Key)
+		last = list[len(list)-1].Position()
 	}
+}
+
+// mayHaveRules says whether the first entries of a directory have its .gitignore, or end before where that would be:
+// there are volumes where asking for a file costs a request.
+func mayHaveRules(list []volume.Info) bool {
+	if len(list) == page && list[page-1].Position() < rulesFile {
+		return true
+	}
+	return slices.ContainsFunc(list, func(i volume.Info) bool { return i.Position() == rulesFile })
 }
 
 // resume goes on within the directory where an earlier walk ended.
@@ -108,7 +124,7 @@ func (w *walk) entry(ctx context.Context, info volume.Info, rules []rule) error 
 }
 
 func (w *walk) rules(ctx context.Context, dir string) []rule {
-	f, err := w.volume.Open(ctx, volume.Join(dir, ".gitignore"))
+	f, err := w.volume.Open(ctx, volume.Join(dir, rulesFile))
 	if err != nil {
 		return nil
 	}

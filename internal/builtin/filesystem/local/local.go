@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,6 +71,21 @@ func (v *Volume) Stat(_ context.Context, key string) (volume.Info, error) {
 	return describe(key, info), nil
 }
 
+// Lstat describes what is at key, links included.
+func (v *Volume) Lstat(_ context.Context, key string) (volume.Info, error) {
+	p, err := v.locate(key, false, false)
+	if err != nil {
+		return volume.Info{}, err
+	}
+	defer p.close()
+	list, err := entries(p.dir, path.Dir(key), []string{p.name})
+	if err != nil || len(list) == 0 {
+		return volume.Info{}, errors.Join(err, fs.ErrNotExist)
+	}
+	list[0].Key = key
+	return list[0], nil
+}
+
 func describe(key string, info fs.FileInfo) volume.Info {
 	i := volume.Info{
 		Key: key, Dir: info.IsDir(), Modified: info.ModTime(), Mode: info.Mode().String(),
@@ -81,7 +97,7 @@ func describe(key string, info fs.FileInfo) volume.Info {
 	return i
 }
 
-// List gives the entries of a directory. It holds no more of them in memory than it returns, and a batch.
+// List gives the entries of a directory in the order of their names. It holds no more of them in memory than it returns, and a batch.
 func (v *Volume) List(ctx context.Context, key, after string, max int) ([]volume.Info, error) {
 	p, err := v.locate(key, true, false)
 	if err != nil {
@@ -96,10 +112,6 @@ func (v *Volume) List(ctx context.Context, key, after string, max int) ([]volume
 	if !info.IsDir() {
 		return nil, volume.ErrNotDir
 	}
-	names, err := smallest(ctx, f, after, max)
-	if err != nil {
-		return nil, err
-	}
 	dir := p.dir
 	if p.name != "." {
 		if dir, err = v.enter(p.dir, p.name, info, nil, false); err != nil {
@@ -107,7 +119,22 @@ func (v *Volume) List(ctx context.Context, key, after string, max int) ([]volume
 		}
 		defer func() { _ = dir.Close() }()
 	}
-	return entries(dir, key, names)
+	var list []volume.Info
+	for after = strings.TrimSuffix(after, "/"); ; {
+		most := max - len(list)
+		names, err := smallest(ctx, f, after, most)
+		if err != nil {
+			return nil, err
+		}
+		more, err := entries(dir, key, names)
+		if list = append(list, more...); err != nil || len(list) == max || len(names) < most {
+			return list, err
+		}
+		after = names[len(names)-1] // some were gone already
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // entries describes the names in an open directory. What is gone meanwhile is left out.

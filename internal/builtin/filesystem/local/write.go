@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,13 @@ func (v *Volume) Put(ctx context.Context, key string, body io.Reader, _ int64, w
 	}
 	defer p.close()
 	defer v.lock(p.key)()
-	body = &ending{ctx, body}
+	sum := sha256.New()
+	made, err := p.put(ctx, key, io.TeeReader(&ending{ctx, body}, sum), when)
+	made.Tag = tag(sum.Sum(nil))
+	return made, err
+}
+
+func (p place) put(ctx context.Context, key string, body io.Reader, when volume.Condition) (volume.Info, error) {
 	old, info, err := p.open(os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		if when.Match != "" {

@@ -26,6 +26,14 @@ var (
 	ErrTooLarge = errors.New("it is too large")
 )
 
+// What goes wrong with a service that holds files. None of it is about one file.
+var (
+	ErrRefused     = errors.New("the service refuses the credentials")
+	ErrNoBucket    = errors.New("the bucket is not there")
+	ErrUnreachable = errors.New("the service cannot be reached")
+	ErrBusy        = errors.New("the service asks to wait")
+)
+
 // Bounds of a key, in bytes: those of Amazon S3 and of most file systems.
 const (
 	MaxKey  = 1024
@@ -35,10 +43,12 @@ const (
 // Volume holds files under keys. All methods may be called concurrently. A key has passed Clean; "" is the volume's root,
 // a directory that is always there.
 type Volume interface {
-	// Stat describes what is at key.
+	// Stat describes what is at key, and of a symbolic link what that leads to.
 	Stat(ctx context.Context, key string) (Info, error)
-	// List gives what is directly within the directory at key in the order of names, from the first name after the given
-	// one, and at most max entries.
+	// Lstat describes what is at key, and of a symbolic link the link.
+	Lstat(ctx context.Context, key string) (Info, error)
+	// List gives what is directly within the directory at key, in an order that is the same each time: from the first
+	// entry whose Info.Position comes after the given one, and max entries unless there are fewer.
 	List(ctx context.Context, key, after string, max int) ([]Info, error)
 	// Open opens a file, which the caller closes.
 	Open(ctx context.Context, key string) (File, error)
@@ -47,7 +57,8 @@ type Volume interface {
 	Put(ctx context.Context, key string, body io.Reader, size int64, when Condition) (Info, error)
 	// Copy copies a file within the volume.
 	Copy(ctx context.Context, from, to string, when Condition) (Info, error)
-	// Move gives a file, or a directory with all that is in it, another key.
+	// Move gives a file another key, and in a volume that has real directories also a directory with all that is in it;
+	// others say ErrIsDir.
 	Move(ctx context.Context, from, to string, when Condition) (Info, error)
 	// Remove removes a file or an empty directory.
 	Remove(ctx context.Context, key string, when Condition) error
@@ -70,6 +81,17 @@ type Info struct {
 	// Settled says that Version can be trusted: that the file was not changed so lately that the clock of the file
 	// system might not have moved between two changes.
 	Settled bool
+	// Tag is File.Tag where that is known without reading the file; else empty.
+	Tag string
+}
+
+// Position is the place of an entry in the list of its directory, for List to go on after.
+func (i Info) Position() string {
+	_, name := Split(i.Key)
+	if i.Dir {
+		name += "/"
+	}
+	return name
 }
 
 // File is an open file. What is read is of one version, or an error.
