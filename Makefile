@@ -12,6 +12,7 @@ export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CONFIG ?=
 FUZZTIME ?= 30s
+KILLS ?= 1000
 COVERAGE_MIN ?= 90
 DATA ?= .cache/quality
 
@@ -106,6 +107,16 @@ test-leak: ## 20,000 calls with a secret each, under the race detector: is any a
 .PHONY: test-faults
 test-faults: ## the whole binary while everything around it breaks, at length
 	DRAGOMAN_FAULTS=long go test -count 1 -timeout 40m -v ./test/faults
+
+.PHONY: test-kill
+test-kill: ## kill the gateway, the audit log and the store KILLS times each while they write: is anything lost that was acknowledged?
+	DRAGOMAN_TEST_KILLS=$(KILLS) go test -count 1 -timeout 60m -v -run 'NothingAcknowledged|FullDisk' ./test/safety
+	DRAGOMAN_TEST_AUDIT_KILLS=$(KILLS) go test -count 1 -timeout 60m -v -run 'NothingAcknowledged|DiskThatFails' ./internal/audit
+	DRAGOMAN_KILLS=$(KILLS) go test -count 1 -timeout 60m -v -run 'SurvivesKill|FullDisk' ./internal/store/sqlite
+
+.PHONY: test-canaries
+test-canaries: ## give the gateway 1,000 secrets, in every place that takes some: is any in what it writes?
+	DRAGOMAN_CANARIES=1000 go test -count 1 -timeout 20m -v -run Secret ./test/safety
 
 .PHONY: bench
 bench: ## cost of a call as a ratio to a bare reverse proxy

@@ -24,6 +24,7 @@ type gateway struct {
 	cmd    *exec.Cmd
 	dir    string
 	url    string // without /mcp
+	killed bool
 	exited chan struct{}
 	err    error // how it ended; set before exited is closed
 }
@@ -127,7 +128,7 @@ func (g *gateway) stop() {
 			g.kill()
 		}
 	}
-	if g.t.Failed() {
+	if g.t.Failed() && !g.killed {
 		g.t.Logf("the end of what the gateway said:\n%s", tail(g.said("stderr")))
 	}
 }
@@ -137,6 +138,7 @@ func (g *gateway) signal(s syscall.Signal) { _ = g.cmd.Process.Signal(s) }
 
 // kill ends the program as kill -9 does.
 func (g *gateway) kill() {
+	g.killed = true
 	g.signal(syscall.SIGKILL)
 	<-g.exited
 }
