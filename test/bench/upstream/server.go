@@ -107,6 +107,10 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			return
 		}
 		a := c.answer(ctx, &m)
+		if a.hold != "" { // counted before the client knows of it
+			c.server.ledger.streams.Add(1)
+			defer c.server.ledger.streams.Add(-1)
+		}
 		if err := c.write(a); err != nil || m.Close {
 			return
 		}
@@ -233,8 +237,6 @@ func (c *connection) writeStreamHead(a answer) error {
 
 // wait holds an event stream until the peer goes away or serveConn's context closes the connection.
 func (c *connection) wait() {
-	c.server.ledger.streams.Add(1)
-	defer c.server.ledger.streams.Add(-1)
 	_, _ = io.Copy(io.Discard, c.conn)
 }
 
