@@ -22,20 +22,28 @@ var (
 	errText    = errors.New("a text in the arguments has characters that do not exist")
 )
 
-// context gives policies what they look at. Of arguments only those are read
-// that a policy names.
+// context gives policies what they look at, and nothing else: to make a record
+// costs more than to evaluate most policies. Of arguments only those are read that
+// a policy names.
 func (q *Question) context(n needs, now time.Time) (cedar.Record, error) {
 	if !n.context {
 		return cedar.Record{}, nil
 	}
-	arguments, err := q.arguments(n)
-	if err != nil {
-		return cedar.Record{}, err
+	m := make(cedar.RecordMap, 4)
+	if n.wants(arguments) {
+		given, err := q.arguments(n)
+		if err != nil {
+			return cedar.Record{}, err
+		}
+		m[arguments] = given
 	}
-	m := cedar.RecordMap{
-		"time": cedar.NewDatetime(now), "revision": cedar.String(q.Revision), "arguments": arguments,
+	if n.wants("time") {
+		m["time"] = cedar.NewDatetime(now)
 	}
-	if q.Address.IsValid() {
+	if n.wants("revision") {
+		m["revision"] = cedar.String(q.Revision)
+	}
+	if q.Address.IsValid() && n.wants("address") {
 		a := q.Address.Unmap().WithZone("")
 		prefix, err := a.Prefix(a.BitLen())
 		if err != nil {

@@ -22,8 +22,9 @@ type ruleset struct {
 	groups   map[Action][]cedar.EntityUID // that an action is in
 	version  string
 
-	people *memory[string, *person]
-	things *memory[thingKey, *thing]
+	people  *memory[string, []*person] // by id; there are several of those with credentials that say different things
+	things  *memory[thingKey, *thing]
+	answers *memory[pair, *settled]
 }
 
 func (r *ruleset) decide(q *Question, now time.Time) Decision {
@@ -33,10 +34,25 @@ func (r *ruleset) decide(q *Question, now time.Time) Decision {
 	if q.Principal.Servers != nil && q.Resource.Server != "" && !slices.Contains(q.Principal.Servers, q.Resource.Server) {
 		return q.refuse(RuleCredential, "the credential is bound to other servers: "+strings.Join(q.Principal.Servers, ", "))
 	}
-	if _, ok := r.actions[cedar.NewEntityUID("Action", cedar.String(q.Action))]; !ok {
+	who, what := r.person(q), r.thing(q)
+	if !what.known {
 		return q.fail(RuleDefault, "there is no action "+string(q.Action))
 	}
-	who, what := r.person(q), r.thing(q)
+	if q.Explain {
+		return r.inFull(q, who, what, now)
+	}
+	s := r.settled(q, who, what)
+	switch {
+	case s.whole:
+		return s.decision
+	case s.doubt:
+		return r.inFull(q, who, what, now)
+	}
+	return r.complete(q, s, who, what, now)
+}
+
+// inFull asks every rule that can be about the question.
+func (r *ruleset) inFull(q *Question, who *person, what *thing, now time.Time) Decision {
 	s := selection{who: who, rules: what.rules, listing: q.Listing}
 	n := s.survey()
 	if s.count == 0 {
@@ -104,11 +120,17 @@ func (r *ruleset) explain(allowed bool, reasons []types.DiagnosticReason) []stri
 
 // person returns the principal as policies see it.
 func (r *ruleset) person(q *Question) *person {
-	if who, ok := r.people.get(q.Principal.ID); ok && who.is(q.Principal) {
-		return who
+	known, _ := r.people.get(q.Principal.ID)
+	for _, who := range known {
+		if who.is(q.Principal) {
+			return who
+		}
 	}
 	who := newPerson(q.Principal, r.defaults)
-	r.people.put(q.Principal.ID, who)
+	if len(known) >= maxSelves {
+		known = nil
+	}
+	r.people.put(q.Principal.ID, append(known[:len(known):len(known)], who))
 	return who
 }
 
@@ -124,7 +146,8 @@ func (r *ruleset) thing(q *Question) *thing {
 			t.rules = append(t.rules, rule)
 		}
 	}
-	if len(q.Resource.Name)+len(q.Resource.Owner) <= maxRemembered {
+	_, t.known = r.actions[t.action]
+	if t.kept = len(q.Resource.Name)+len(q.Resource.Owner) <= maxRemembered; t.kept {
 		r.things.put(key, t)
 	}
 	return t
@@ -146,15 +169,8 @@ func (s *selection) survey() needs {
 			continue
 		}
 		s.count++
-		if s.listing || !r.needs.context {
-			continue
-		}
-		n.context = true
-		n.all = n.all || r.needs.all
-		if len(n.names) == 0 {
-			n.names = r.needs.names
-		} else {
-			n.names = append(n.names[:len(n.names):len(n.names)], r.needs.names...)
+		if !s.listing {
+			n.add(&r.needs)
 		}
 	}
 	return n

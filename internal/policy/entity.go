@@ -16,6 +16,9 @@ import (
 const (
 	maxPeople = 4096
 	maxThings = 16384
+	maxPairs  = 32768
+	// maxSelves is how many credentials of one id that say different things are remembered.
+	maxSelves = 4
 	// maxRemembered is the longest name, in bytes, of a thing that is remembered:
 	// callers choose URIs.
 	maxRemembered = 512
@@ -72,6 +75,8 @@ type thing struct {
 	in     []cedar.EntityUID // server and views
 	action cedar.EntityUID
 	rules  []*rule
+	known  bool // there is such an action
+	kept   bool // it is remembered
 }
 
 // thingKey names a thing together with what is done to it.

@@ -88,7 +88,8 @@ func newRuleset(cfg *config.Config) (*ruleset, error) {
 	r := &ruleset{
 		closed:   cfg.Auth.Guarded() || len(cfg.Access.Policies) > 0,
 		defaults: cfg.Access.DefaultRoles, rules: rules,
-		people: newMemory[string, *person](maxPeople), things: newMemory[thingKey, *thing](maxThings),
+		people: newMemory[string, []*person](maxPeople), things: newMemory[thingKey, *thing](maxThings),
+		answers: newMemory[pair, *settled](maxPairs),
 	}
 	if r.actions, r.groups, err = actionGroups(); err != nil {
 		return nil, err

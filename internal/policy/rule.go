@@ -26,9 +26,31 @@ type rule struct {
 // needs is what of a call's context a policy looks at.
 type needs struct {
 	context bool
-	all     bool     // arguments as a whole
+	all     bool     // everything: the context itself, or arguments, as a whole
+	members []string // of the context; arguments are among them if any is named
 	names   []string // arguments at the top
 }
+
+// add adds what another policy looks at.
+func (n *needs) add(o *needs) {
+	n.context = n.context || o.context
+	n.all = n.all || o.all
+	n.members = with(n.members, o.members...)
+	n.names = with(n.names, o.names...)
+}
+
+// with adds what is not there yet. It never writes into memory that it was given.
+func with(list []string, more ...string) []string {
+	for _, name := range more {
+		if !slices.Contains(list, name) {
+			list = append(list[:len(list):len(list)], name)
+		}
+	}
+	return list
+}
+
+// wants tells whether a member of the context is looked at.
+func (n *needs) wants(member string) bool { return n.all || slices.Contains(n.members, member) }
 
 func newRule(p *cedar.Policy, id cedar.PolicyID) *rule {
 	position := p.Position()
@@ -45,14 +67,13 @@ func (n *needs) look(body exp.IsNode) {
 	exp.Inspect(exp.NewNode(body), func(node exp.IsNode) bool {
 		if name, ok := argument(node); ok {
 			n.context = true
-			if !slices.Contains(n.names, name) {
-				n.names = append(n.names, name)
-			}
+			n.members, n.names = with(n.members, arguments), with(n.names, name)
 			return false
 		}
 		if access, ok := node.(exp.NodeTypeAccess); ok && isContext(access.Arg) {
 			n.context = true
-			n.all = n.all || access.Value == "arguments"
+			n.members = with(n.members, string(access.Value))
+			n.all = n.all || access.Value == arguments
 			return false
 		}
 		if isContext(node) {
@@ -73,9 +94,12 @@ func argument(node exp.IsNode) (string, bool) {
 	return "", false
 }
 
+// arguments is the member of the context that holds those of the call.
+const arguments = "arguments"
+
 func isArguments(node exp.IsNode) bool {
 	access, ok := node.(exp.NodeTypeAccess)
-	return ok && access.Value == "arguments" && isContext(access.Arg)
+	return ok && access.Value == arguments && isContext(access.Arg)
 }
 
 func isContext(node exp.IsNode) bool {
