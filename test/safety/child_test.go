@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 )
@@ -35,11 +36,22 @@ type talker struct {
 	out     *bufio.Writer
 	waiting map[string]json.RawMessage // the calls that wait for an answer of the user, by the id of the question
 	asked   int
+
+	observer net.Conn          // hears of calls that hang; nil for none
+	hanging  map[string]string // those, by the id of the request
 }
 
-// talk serves until its input ends.
-func talk([]string) {
-	s := &talker{out: bufio.NewWriter(os.Stdout), waiting: map[string]json.RawMessage{}}
+// talk serves until its input ends. Its argument, if there is one, is the socket of
+// an observer.
+func talk(args []string) {
+	s := &talker{out: bufio.NewWriter(os.Stdout), waiting: map[string]json.RawMessage{}, hanging: map[string]string{}}
+	if len(args) > 0 {
+		observer, err := net.Dial("unixgram", args[0])
+		if err != nil {
+			panic(err)
+		}
+		s.observer = observer
+	}
 	in := bufio.NewReader(os.Stdin)
 	for {
 		line, err := in.ReadBytes('\n')
@@ -74,12 +86,17 @@ func (s *talker) take(m message) {
 			"serverInfo": object{"name": "talker", "version": "1"}})
 	case m.Method == "tools/list":
 		var tools []object
-		for _, name := range []string{"echo", "say", "fail", "toolfail", "garbage", "die", "ask"} {
+		for _, name := range []string{"echo", "say", "fail", "toolfail", "garbage", "die", "ask", "hang"} {
 			tools = append(tools, object{"name": name, "inputSchema": object{"type": "object"}})
 		}
 		s.answer(m.ID, object{"tools": tools})
 	case m.Method == "tools/call":
 		s.call(m)
+	case m.Method == "notifications/cancelled":
+		text, _ := json.Marshal(m.Params.RequestID)
+		if id, ok := s.hanging[string(text)]; ok {
+			_, _ = io.WriteString(s.observer, "ended "+id)
+		}
 	case m.ID != nil:
 		s.answer(m.ID, object{})
 	}
@@ -109,6 +126,10 @@ func (s *talker) call(m message) {
 		_, _ = fmt.Fprintf(s.out, "%s\n{\"jsonrpc\":\"2.0\",\"id\":\"%s\",\"result\":{}}\n", text, text)
 		s.mu.Unlock()
 		s.answer(m.ID, content("ok"))
+	case "hang":
+		id, _ := m.Params.Arguments["id"].(string)
+		s.hanging[string(m.ID)] = id
+		_, _ = io.WriteString(s.observer, "begun "+id)
 	case "die":
 		panic(text)
 	case "ask":
