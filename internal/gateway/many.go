@@ -84,7 +84,7 @@ func (m *many) resolve(ctx context.Context, c *mcp.Client, k kind, name string) 
 	o := m.set.gateway.o
 	if server, own, ok := o.split(full); ok {
 		owner := m.set.byName[server]
-		fits := owner != nil && o.exposedName(server, own) == full && (k != tools || owner.Tools.Allows(own))
+		fits := owner != nil && (o.fits(full) || o.exposedName(server, own) == full) && (k != tools || owner.Tools.Allows(own))
 		if fits && !mayBeShortened(full) {
 			return route{member: owner, entry: entry{name: own}}, nil
 		}

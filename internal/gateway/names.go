@@ -16,14 +16,19 @@ const digestLength = 8
 // does not fit is changed and ends in a digest of what it was.
 func (o Options) exposedName(server, name string) string {
 	full := server + o.Separator + name
-	clean := strings.Map(acceptable, full)
-	if clean == full && len(full) <= o.MaxName {
+	if o.fits(full) {
 		return full
 	}
+	clean := strings.Map(acceptable, full)
 	sum := sha256.Sum256([]byte(full))
 	digest := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:digestLength]
 	keep := min(len(clean), o.MaxName-1-digestLength)
 	return clean[:keep] + "_" + digest
+}
+
+// fits says whether a name needs no change.
+func (o Options) fits(full string) bool {
+	return len(full) <= o.MaxName && strings.IndexFunc(full, func(r rune) bool { return acceptable(r) != r }) < 0
 }
 
 // acceptable keeps what MCP recommends for names (2026-07-28, server/tools,
