@@ -1,6 +1,6 @@
 // Package database is the built-in server that reads databases: SQLite,
-// PostgreSQL, MySQL and MariaDB, several of them in one server under names.
-// Without settings it has a sample.
+// PostgreSQL, MySQL, MariaDB and MongoDB, several of them in one server under
+// names. Without settings it has a sample.
 //
 // It does not know how a database is kept from being written: that is for the
 // packages below it, one for each kind. It does not know the gateway either.
@@ -36,7 +36,7 @@ type reach struct {
 }
 
 type sourceSettings struct {
-	// sqlite:FILE, postgres:// or mysql:// URL of a role that only reads.
+	// sqlite:FILE, or a URL with postgres://, mysql:// or mongodb://, of a role that only reads.
 	DSN server.Secret `yaml:"dsn" required:"true"`
 	// What it is, for models: "orders of the web shop, production".
 	Description string `yaml:"description"`
@@ -52,7 +52,7 @@ type sourceSettings struct {
 	WriteDSN server.Secret `yaml:"write_dsn"`
 	// Ask the user before each write.
 	Confirm bool `yaml:"confirm" default:"true"`
-	// Most rows that one write may change; more are undone.
+	// Most rows that one write may change; with more, none is changed.
 	MaxWritten int64 `yaml:"max_written" default:"1000" min:"1" max:"1000000"`
 }
 

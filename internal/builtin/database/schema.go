@@ -17,7 +17,7 @@ const schemaOut = `{"type":"object","properties":{"objects":{"type":"array","ite
 type schemaInput struct {
 	Source string `json:"source,omitempty"`
 	Search string `json:"search,omitempty" jsonschema:"words that a name must have; all when left out"`
-	Detail string `json:"detail,omitempty" jsonschema:"names; columns with types; full with keys, indexes, comments" enum:"names|columns|full" default:"names"`
+	Detail string `json:"detail,omitempty" jsonschema:"full has keys, indexes, comments" enum:"names|columns|full" default:"names"`
 	Cursor string `json:"cursor,omitempty"`
 }
 

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/mongo"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/mysql"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/postgres"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/sqlite"
@@ -20,6 +20,8 @@ import (
 const (
 	postureFor = time.Hour // for how long it is believed what a role may do
 	schemaFor  = 30 * time.Second
+
+	documents = "MongoDB" // the kind that has no tables
 )
 
 // source is a database with what is known of it.
@@ -32,10 +34,12 @@ type source struct {
 	log        *slog.Logger
 	now        func() time.Time
 
-	mu       sync.Mutex // guards the rest, and lets one caller look at a time
-	checked  time.Time  // when the posture was last found fine, or only warned of
-	objects  []engine.Object
-	objectsT time.Time
+	// one is held by the caller that looks at what follows; others wait no longer
+	// than their calls last.
+	one           chan struct{}
+	reads, writes time.Time // when the postures were last found fine, or only warned of
+	objects       []engine.Object
+	objectsT      time.Time
 }
 
 // kindOf reads from a DSN which kind of database it is for.
@@ -49,12 +53,14 @@ func kindOf(dsn string) (string, error) {
 		return "PostgreSQL", nil
 	case scheme == "mysql", scheme == "mariadb":
 		return "MySQL", nil
+	case scheme == "mongodb", scheme == "mongodb+srv":
+		return documents, nil
 	}
-	return "", errors.New("begin it with sqlite:, postgres:// or mysql://")
+	return "", errors.New("begin it with sqlite:, postgres://, mysql:// or mongodb://")
 }
 
 func (d *database) open(s *server.Server, net *server.Network, name string, cfg sourceSettings, dir string) (*source, error) {
-	src := &source{name: name, settings: cfg, log: s.Log().With("source", name), now: d.now, maxRows: d.maxRows}
+	src := &source{name: name, settings: cfg, log: s.Log().With("source", name), now: d.now, maxRows: d.maxRows, one: make(chan struct{}, 1)}
 	dsn := cfg.DSN.Reveal()
 	kind, err := kindOf(dsn)
 	if err != nil {
@@ -66,6 +72,8 @@ func (d *database) open(s *server.Server, net *server.Network, name string, cfg 
 		src.Source = sqlite.Open(sqlite.Options{Path: filePath(dsn, dir), MaxConns: cfg.MaxConnections})
 	case "PostgreSQL":
 		src.Source, err = postgres.Open(postgres.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
+	case documents:
+		src.Source, err = mongo.Open(mongo.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections})
 	case "MySQL":
 		src.Source, err = mysql.Open(mysql.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
 	}
@@ -99,25 +107,48 @@ func (s *source) health(ctx context.Context) error {
 	return s.Ping(ctx)
 }
 
+// alone waits until nobody else looks at the source, and returns what ends that.
+func (s *source) alone(ctx context.Context) (func(), error) {
+	select {
+	case s.one <- struct{}{}:
+		return func() { <-s.one }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // ready looks, once an hour, whether the role may do more than read.
 func (s *source) ready(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.checked.IsZero() && s.now().Sub(s.checked) < postureFor {
+	return s.fit(ctx, &s.reads, s.Posture, "read")
+}
+
+// writable looks, once an hour, whether the role that writes may do more than
+// change rows.
+func (s *source) writable(ctx context.Context) error {
+	return s.fit(ctx, &s.writes, s.writer.Posture, "change rows")
+}
+
+func (s *source) fit(ctx context.Context, checked *time.Time, posture func(context.Context) (engine.Posture, error), may string) error {
+	done, err := s.alone(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !checked.IsZero() && s.now().Sub(*checked) < postureFor {
 		return nil
 	}
-	p, err := s.Posture(ctx)
+	p, err := posture(ctx)
 	if err != nil {
 		return fmt.Errorf("look at the role of %s: %w", s.name, err)
 	}
 	if len(p.Excess) > 0 {
-		s.log.Warn("the role of a database may do more than read", "role", p.Role, "excess", strings.Join(p.Excess, "; "), "remedy", p.Remedy)
+		s.log.Warn("the role of a database may do more than it is for", "for", may, "role", p.Role, "excess", strings.Join(p.Excess, "; "), "remedy", p.Remedy)
 		if s.settings.Posture != "warn" {
 			return engine.Refuse("an administrator finds the GRANTs of a better role in the log, or sets posture: warn",
-				"the role of %s may do more than read (%s), so it is not used", s.name, strings.Join(p.Excess, "; "))
+				"the role of %s may do more than %s (%s), so it is not used", s.name, may, strings.Join(p.Excess, "; "))
 		}
 	}
-	s.checked = s.now()
+	*checked = s.now()
 	return nil
 }
 
@@ -126,8 +157,11 @@ func (s *source) list(ctx context.Context) ([]engine.Object, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	done, err := s.alone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if s.objects != nil && s.now().Sub(s.objectsT) < schemaFor {
 		return s.objects, nil
 	}

@@ -18,20 +18,28 @@ func reading() server.Hints {
 }
 
 const (
-	rowsOut = `{"type":"object","properties":{"columns":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"type":{"type":"string"}}}},"rows":{"type":"array","items":{"type":"array"}},"elapsed_ms":{"type":"number"},"truncated":{"type":"boolean"},"next_cursor":{"type":"string"}},"required":["columns","rows","truncated"]}`
-	textOut = `{"type":"object","properties":{"plan":{"type":"string"}},"required":["plan"]}`
+	explainIn = `{"type":"object","properties":{"source":{"type":"string"},"sql":{"type":"string"},"find":{"type":"object","description":"arguments of find"}}}`
+	rowsOut   = `{"type":"object","properties":{"columns":{"type":"array"},"rows":{"type":"array"},"truncated":{"type":"boolean"},"next_cursor":{"type":"string"}},"required":["columns","rows","truncated"]}`
+	textOut   = `{"type":"object","properties":{"plan":{"type":"string"}},"required":["plan"]}`
 )
 
 type queryInput struct {
 	Source string `json:"source,omitempty" jsonschema:"which database, when there are several"`
 	SQL    string `json:"sql" jsonschema:"one SELECT, in the database's dialect"`
-	Limit  int    `json:"limit,omitempty" jsonschema:"most rows" min:"1"`
+	Limit  int    `json:"limit,omitempty" min:"1"`
 	Cursor string `json:"cursor,omitempty" jsonschema:"next_cursor of the same call"`
 }
 
 type explainInput struct {
 	Source string `json:"source,omitempty"`
 	SQL    string `json:"sql"`
+}
+
+// explainEither is explainInput where there are documents, too.
+type explainEither struct {
+	Source string     `json:"source,omitempty"`
+	SQL    string     `json:"sql,omitempty"`
+	Find   *findInput `json:"find,omitempty"`
 }
 
 type answer struct {
@@ -53,22 +61,49 @@ type position struct {
 }
 
 func (d *database) addTools(s *server.Server) {
+	tables, collections := d.kinds()
+	if collections {
+		d.addFind(s)
+	}
+	if tables {
+		d.addQuery(s)
+	}
 	server.AddTool(s, server.Tool{
-		Name: "query", Title: "Query with SQL", Hints: reading(), Output: json.RawMessage(rowsOut),
-		Description: "Runs one SQL statement that only reads. Large integers and decimals are texts, bytes are {base64}.",
-	}, d.query)
-	server.AddTool(s, server.Tool{
-		Name: "select", Title: "Query by parts", Hints: reading(), Output: json.RawMessage(rowsOut),
+		Name: "select", Title: "Query by parts", Hints: reading(), Input: json.RawMessage(selectIn), Output: json.RawMessage(rowsOut),
 		Description: "Reads a table without SQL: columns may be name, table.name, count(*), or sum, avg, min, max, count of a column.",
 	}, d.selectRows)
 	server.AddTool(s, server.Tool{
 		Name: "schema", Title: "Search the schema", Hints: reading(), Output: json.RawMessage(schemaOut),
-		Description: "Finds tables and views by words in the names of them or their columns.",
+		Description: "Finds tables, views and collections by words in their names or columns.",
 	}, d.schema)
-	server.AddTool(s, server.Tool{
+	explain := server.Tool{
 		Name: "explain", Title: "Explain a query", Hints: reading(), Output: json.RawMessage(textOut),
-		Description: "Shows how the database would run a SELECT, without running it.",
-	}, d.explain)
+		Description: "Shows the plan of a SELECT, which is not run.",
+	}
+	if !collections {
+		server.AddTool(s, explain, func(ctx context.Context, c *server.Call, in explainInput) (planned, error) {
+			return d.explain(ctx, c, explainEither{Source: in.Source, SQL: in.SQL})
+		})
+		return
+	}
+	explain.Description = "Shows the plan of a SELECT or find, which is not run."
+	explain.Input = json.RawMessage(explainIn)
+	server.AddTool(s, explain, d.explain)
+}
+
+// kinds says whether there are sources with tables and such with documents.
+func (d *database) kinds() (tables, collections bool) {
+	for _, src := range d.sources {
+		tables, collections = tables || src.kind != documents, collections || src.kind == documents
+	}
+	return tables, collections
+}
+
+func (d *database) addQuery(s *server.Server) {
+	server.AddTool(s, server.Tool{
+		Name: "query", Title: "Query with SQL", Hints: reading(), Output: json.RawMessage(rowsOut),
+		Description: "Runs one SQL statement that only reads. Large integers and decimals are texts, bytes are {base64}.",
+	}, d.query)
 }
 
 func (d *database) query(ctx context.Context, c *server.Call, in queryInput) (answer, error) {
@@ -76,18 +111,28 @@ func (d *database) query(ctx context.Context, c *server.Call, in queryInput) (an
 	if err != nil {
 		return answer{}, err
 	}
+	if src.kind == documents {
+		return answer{}, server.Errorf("call find or select", "%s has documents, and takes no SQL", src.name)
+	}
 	return src.answer(ctx, c, engine.Query{SQL: in.SQL}, in.Limit, in.Cursor)
 }
 
-func (d *database) explain(ctx context.Context, _ *server.Call, in explainInput) (planned, error) {
+func (d *database) explain(ctx context.Context, _ *server.Call, in explainEither) (planned, error) {
 	src, err := d.pick(in.Source)
 	if err != nil {
 		return planned{}, err
 	}
+	q := engine.Query{SQL: in.SQL}
+	if in.Find != nil {
+		q.Find = in.Find.find()
+	}
+	if (q.Find != nil) != (src.kind == documents) || (q.Find != nil) == (in.SQL != "") {
+		return planned{}, server.Errorf("give sql where there are tables, and find where there are documents", "%s is a database of %s", src.name, src.kind)
+	}
 	if err := src.ready(ctx); err != nil {
 		return planned{}, told(ctx, err)
 	}
-	plan, err := src.Explain(ctx, engine.Query{SQL: in.SQL})
+	plan, err := src.Explain(ctx, q)
 	return planned{plan}, told(ctx, err)
 }
 
@@ -152,6 +197,9 @@ func (t *taking) Row(array []byte) bool {
 func fingerprint(source string, q engine.Query) uint64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s\x00%s\x00%q", source, q.SQL, q.Args)
+	if q.Find != nil {
+		fmt.Fprintf(h, "\x00%s", text(q.Find))
+	}
 	return h.Sum64()
 }
 

@@ -41,6 +41,10 @@ func find(ctx context.Context, s *mongo.Source, f engine.Find) ([]string, error)
 	return c.rows, err
 }
 
+func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), time.Minute)
+}
+
 func raw(text string) json.RawMessage { return json.RawMessage(text) }
 
 func open(t testing.TB, url string) *mongo.Source {

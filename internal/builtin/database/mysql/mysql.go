@@ -36,6 +36,9 @@ type Options struct {
 const (
 	connectLimit = 10 * time.Second
 	killLimit    = 700 * time.Millisecond
+
+	// modeSQL is what lex knows, in which quotes make texts and backslashes escape.
+	modeSQL = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
 )
 
 // Source is one database, read through a pool.
@@ -43,6 +46,7 @@ type Source struct {
 	connector driver.Connector
 	pool      *backend.Pool[*conn]
 	allowed   map[string]bool
+	session   []string // statements that each connection begins with
 }
 
 var _ engine.Source = (*Source)(nil)
@@ -66,7 +70,8 @@ func Open(o Options) (*Source, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = 4
 	}
-	s := &Source{connector: connector, allowed: map[string]bool{}}
+	s := &Source{connector: connector, allowed: map[string]bool{}, session: []string{modeSQL, "SET SESSION TRANSACTION READ ONLY", "SET SESSION autocommit = 1",
+		"SET SESSION group_concat_max_len = 1048576"}}
 	for _, name := range o.Functions {
 		s.allowed[strings.ToLower(name)] = true
 	}
@@ -113,8 +118,7 @@ func (s *Source) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: raw}
-	for _, statement := range []string{"SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'", "SET SESSION TRANSACTION READ ONLY", "SET SESSION autocommit = 1",
-		"SET SESSION group_concat_max_len = 1048576"} {
+	for _, statement := range s.session {
 		if err := c.exec(ctx, statement); err != nil {
 			return nil, errors.Join(err, raw.Close())
 		}

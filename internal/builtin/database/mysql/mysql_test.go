@@ -70,6 +70,7 @@ CREATE USER reader@'%'; GRANT SELECT ON test.* TO reader@'%'; CREATE USER writer
 	t.Run("reading is let through", func(t *testing.T) { readingIsLetThrough(t, s) })
 	t.Run("a cut answer is the prefix of the whole", func(t *testing.T) { prefix(t, s) })
 	t.Run("a cancelled statement is gone within a second", func(t *testing.T) { killed(t, root, s) })
+	t.Run("changes are bounded and one statement", func(t *testing.T) { writing(t, root, url) })
 	t.Run("the role is looked at", func(t *testing.T) {
 		for user, want := range map[string]string{"root": "has ALL PRIVILEGES on *.*", "writer": "has FILE on *.*;has INSERT on `test`.*", "reader": ""} {
 			p, err := open(t, strings.Replace(url, "root@", user+"@", 1)).Posture(t.Context())

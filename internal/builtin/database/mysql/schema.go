@@ -13,6 +13,12 @@ const readingRights = "select usage show_view show_databases process"
 
 // Posture reads the grants of the role.
 func (s *Source) Posture(ctx context.Context) (engine.Posture, error) {
+	return s.posture(ctx, readingRights, "dragoman_reader", "SELECT, SHOW VIEW")
+}
+
+// posture compares the grants of the role with those that are fine, and says what
+// makes one that has these rights and no others.
+func (s *Source) posture(ctx context.Context, fine, name, rights string) (engine.Posture, error) {
 	var who, grants engine.Table
 	if err := s.run(ctx, "SELECT CURRENT_USER(), DATABASE()", engine.Query{Max: 1}, &who); err != nil {
 		return engine.Posture{}, err
@@ -22,18 +28,18 @@ func (s *Source) Posture(ctx context.Context) (engine.Posture, error) {
 	}
 	p := engine.Posture{Role: who.Texts[0][0]}
 	for _, grant := range grants.Texts {
-		p.Excess = append(p.Excess, excess(grant[0])...)
+		p.Excess = append(p.Excess, excess(grant[0], fine)...)
 	}
 	if len(p.Excess) > 0 {
-		name := "`" + strings.ReplaceAll(who.Texts[0][1], "`", "``") + "`"
-		p.Remedy = "CREATE USER 'dragoman_reader'@'%' IDENTIFIED BY '...';\nGRANT SELECT, SHOW VIEW ON " + name + ".* TO 'dragoman_reader'@'%';\n"
+		place := "`" + strings.ReplaceAll(who.Texts[0][1], "`", "``") + "`"
+		p.Remedy = "CREATE USER '" + name + "'@'%' IDENTIFIED BY '...';\nGRANT " + rights + " ON " + place + ".* TO '" + name + "'@'%';\n"
 	}
 	return p, nil
 }
 
-// excess lists what a line of SHOW GRANTS gives beyond reading: the rights, and
+// excess lists what a line of SHOW GRANTS gives beyond what is fine: the rights, and
 // roles, which may give anything.
-func excess(grant string) []string {
+func excess(grant, fine string) []string {
 	what, found := strings.CutPrefix(grant, "GRANT ")
 	rights, on, isRight := strings.Cut(what, " ON ")
 	if !found || strings.HasPrefix(grant, "GRANT PROXY") {
@@ -45,7 +51,7 @@ func excess(grant string) []string {
 	var more []string
 	for right := range strings.SplitSeq(withoutColumns(rights), ",") {
 		right = strings.TrimSpace(right)
-		if !engine.Listed(readingRights, strings.ReplaceAll(strings.ToLower(right), " ", "_")) {
+		if !engine.Listed(fine, strings.ReplaceAll(strings.ToLower(right), " ", "_")) {
 			where, _, _ := strings.Cut(on, " TO ")
 			more = append(more, "has "+right+" on "+where)
 		}
