@@ -41,7 +41,7 @@ func TestAProcessThatHangsIsReplacedInTime(t *testing.T) {
 	for _, traits := range []string{"legacy", "modern"} {
 		t.Run(traits, func(t *testing.T) {
 			t.Parallel()
-			u := newHouse(t).open(program(traits))
+			u := newHouse(t).open(then(program(traits), eager))
 			run(t, u)
 			must(t, u, tool("echo", `{"text":"x"}`))
 			before := strconv.Itoa(kill(t, u, syscall.SIGSTOP))

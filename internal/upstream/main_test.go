@@ -102,7 +102,8 @@ func (l *logs) String() string {
 	return l.text.String()
 }
 
-// defaults is a server as it comes out of a file that says nothing else.
+// defaults is a server about as it comes out of a file that says nothing else, but
+// with more patience.
 func defaults() config.Server {
 	return config.Server{
 		Name: "peer", Transport: "auto", Protocol: "auto", Isolation: "shared", Start: "always",
@@ -111,7 +112,7 @@ func defaults() config.Server {
 			ListTimeout: 30 * time.Second, StopTimeout: 5 * time.Second, IdleStop: 10 * time.Minute,
 			MaxConcurrency: 64, MaxQueue: 256, KeepConnections: 16, MaxConnections: 256,
 			Retries: config.Retries{Attempts: 3, MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second, Budget: 20},
-			Health:  config.Health{Interval: 2 * time.Second, Timeout: time.Second, UnhealthyAfter: 2, HealthyAfter: 1},
+			Health:  config.Health{Interval: 2 * time.Second, Timeout: patience, UnhealthyAfter: 2, HealthyAfter: 1}, // see eager
 			Breaker: config.Breaker{Failures: 5, OpenFor: time.Minute},
 			Restart: config.Restart{Enabled: true, MinBackoff: 500 * time.Millisecond, MaxBackoff: 30 * time.Second, CrashCount: 5, CrashWindow: 20 * time.Minute},
 		},
