@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -56,6 +57,7 @@ type dataKey struct {
 	id    string
 	aead  *subtle.XChaCha20Poly1305
 	index []byte // the key itself; only of the index
+	row   []byte // as it is wrapped in its row
 	until time.Time
 }
 
@@ -184,20 +186,42 @@ func (b *Box) find(ctx context.Context, subject, id string) (dataKey, error) {
 	return b.unwrap(ctx, row, false)
 }
 
+// unwrap unwraps a data key, unless it is in memory from the same row: that it is
+// there still is what had to be known.
 func (b *Box) unwrap(ctx context.Context, row store.DataKey, newest bool) (dataKey, error) {
+	if key, ok := b.extend(row, newest); ok {
+		return key, nil
+	}
 	text, err := b.wrapper.Unwrap(ctx, row.Wrapper, row.Wrapped, aboutKey(row.Subject, row.ID))
 	if err != nil {
 		return dataKey{}, fmt.Errorf("unwrap data key %s: %w", row.ID, err)
 	}
-	return b.remember(row.Subject, row.ID, text, newest)
+	return b.remember(row, text, newest)
 }
 
-func (b *Box) remember(subject, id string, text []byte, newest bool) (dataKey, error) {
+// extend uses a data key in memory for another while.
+func (b *Box) extend(row store.DataKey, newest bool) (dataKey, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key, ok := b.known[keyName{row.Subject, row.ID}]
+	if !ok || !bytes.Equal(key.row, row.Wrapped) {
+		return dataKey{}, false
+	}
+	key.until = b.now().Add(rememberFor)
+	b.known[keyName{row.Subject, row.ID}] = key
+	if newest {
+		b.newest[row.Subject] = key
+	}
+	return key, true
+}
+
+func (b *Box) remember(row store.DataKey, text []byte, newest bool) (dataKey, error) {
+	subject, id := row.Subject, row.ID
 	aead, err := subtle.NewXChaCha20Poly1305(text)
 	if err != nil {
 		return dataKey{}, err
 	}
-	key := dataKey{id: id, aead: aead, until: b.now().Add(rememberFor)}
+	key := dataKey{id: id, aead: aead, until: b.now().Add(rememberFor), row: row.Wrapped}
 	if subject == indexSubject {
 		key.index = text
 	}
@@ -227,7 +251,7 @@ func (b *Box) add(ctx context.Context, subject string) (dataKey, error) {
 	if err := b.keys.Put(ctx, row); err != nil {
 		return dataKey{}, fmt.Errorf("keep data key: %w", err)
 	}
-	return b.remember(subject, id, text, true)
+	return b.remember(row, text, true)
 }
 
 // Rotate makes a new data key for a subject; what is sealed from now on, here at
