@@ -149,7 +149,7 @@ func (g *Guard) placed(r *http.Request) *http.Request {
 func (g *Guard) hold(r *http.Request, id Identity) *lifetime {
 	given, ok := bearerOf(r.Header.Get("Authorization"))
 	state := r.TLS
-	return hold(r, id, func(ctx context.Context) (Identity, error) {
+	held := hold(r, id, func(ctx context.Context) (Identity, error) {
 		current := g
 		if g.o.Current != nil {
 			current = g.o.Current()
@@ -159,10 +159,17 @@ func (g *Guard) hold(r *http.Request, id Identity) *lifetime {
 		}
 		return current.certified(state)
 	})
+	if ok && id.Principal.Method == tokenMethod {
+		held.given = given
+	}
+	return held
 }
 
-// fixedMethod is the method of callers with a static token.
-const fixedMethod = "token"
+// Methods of callers with a static token, and with an access token.
+const (
+	fixedMethod = "token"
+	tokenMethod = "jwt"
+)
 
 // bearerOf takes the token out of a header.
 func bearerOf(header string) (string, bool) {

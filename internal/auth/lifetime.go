@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/secret"
 )
 
 const (
@@ -45,6 +47,7 @@ type lifetime struct {
 	again  func(context.Context) (Identity, error)
 	first  Identity
 	stream bool
+	given  string // the access token that was shown; empty for other credentials
 	end    context.CancelCauseFunc
 
 	mu    sync.Mutex // guards what follows
@@ -62,6 +65,17 @@ func hold(r *http.Request, id Identity, again func(context.Context) (Identity, e
 	l.timer = time.AfterFunc(recheckEvery, l.check)
 	l.mu.Unlock()
 	return l
+}
+
+// Shown gives the access token (JWT) that the caller of a request has shown, and
+// until when it holds; false if it was another kind of credential. It is for who
+// exchanges it for another (RFC 8693), and goes nowhere else.
+func Shown(ctx context.Context) (token secret.Value, expires time.Time, ok bool) {
+	held, ok := ctx.Value(lifetimeKey{}).(*lifetime)
+	if !ok || held.given == "" {
+		return secret.Value{}, time.Time{}, false
+	}
+	return secret.NewValue([]byte(held.given)), held.first.Expires, true
 }
 
 // Value makes the lifetime found in what is made of it.
