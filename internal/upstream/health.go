@@ -224,6 +224,8 @@ func (r *replica) check(ctx context.Context) (failed bool) {
 	case err != nil && (isForeign(err) || errors.Is(err, mcp.ErrSessionLost)):
 		r.retire(busiest) // it is there, and another than it was
 		return false
+	case r.u.around.Authorize != nil && turnedAway(err):
+		return false // it is there, and this caller's credential has ended
 	case err != nil && r.inFlight.Load() >= int64(r.u.cfg.MaxConnections):
 		return false // the check waited for a connection of ours
 	case errors.Is(err, context.DeadlineExceeded) && answersOf(links) > answers:

@@ -81,6 +81,14 @@ func (r *remote) header() http.Header {
 	return h
 }
 
+// transport carries the requests of a link that is opened with ctx.
+func (r *remote) transport(ctx context.Context) http.RoundTripper {
+	if r.u.around.Authorize == nil {
+		return r.u.pool
+	}
+	return r.u.around.Authorize(mcp.PrincipalOf(ctx), r.u.pool)
+}
+
 func (r *remote) open(ctx context.Context, client *mcp.Client) (*opened, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.u.cfg.ConnectTimeout)
 	defer cancel()
@@ -148,7 +156,7 @@ func (r *remote) openAs(ctx context.Context, d dialect, client *mcp.Client) (*op
 	case modernHTTP:
 		return r.openModern(ctx)
 	case legacyHTTP:
-		o, err := r.u.shake(ctx, r.streamable().Open(), client)
+		o, err := r.u.shake(ctx, r.streamable(ctx).Open(), client)
 		if err != nil {
 			return nil, fmt.Errorf("open a session: %w", err)
 		}
@@ -159,15 +167,15 @@ func (r *remote) openAs(ctx context.Context, d dialect, client *mcp.Client) (*op
 	}
 }
 
-func (r *remote) streamable() *streamhttp.Client {
+func (r *remote) streamable(ctx context.Context) *streamhttp.Client {
 	return streamhttp.NewClient(streamhttp.ClientOptions{
-		URL: r.url, Header: r.header(), Transport: r.u.pool,
+		URL: r.url, Header: r.header(), Transport: r.transport(ctx),
 		MaxMessageBytes: int(r.u.around.MaxMessage), Limits: r.u.around.Limits, Log: r.u.log,
 	})
 }
 
 func (r *remote) openModern(ctx context.Context) (*opened, error) {
-	c := r.streamable()
+	c := r.streamable(ctx)
 	ask := func(ctx context.Context) error { return r.u.askModern(ctx, c) }
 	if err := ask(ctx); err != nil {
 		return nil, err
@@ -195,7 +203,7 @@ func (u *Upstream) askModern(ctx context.Context, h mcp.Handler) error {
 
 func (r *remote) openSSE(ctx context.Context, client *mcp.Client) (*opened, error) {
 	conn, err := httpsse.Dial(ctx, r.url, httpsse.DialOptions{
-		RoundTripper: r.u.pool, Header: r.header(), MaxMessageBytes: int(r.u.around.MaxMessage),
+		RoundTripper: r.transport(ctx), Header: r.header(), MaxMessageBytes: int(r.u.around.MaxMessage),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open an event stream: %w", err)
@@ -212,7 +220,7 @@ func (r *remote) openSocket(ctx context.Context, client *mcp.Client) (*opened, e
 	var messages *atomic.Int64
 	o, err := r.dialogue.open(ctx, client, func(ctx context.Context) (mcp.Channel, error) {
 		conn, err := websocket.Dial(ctx, r.url, websocket.Options{
-			HTTPClient: &http.Client{Transport: r.u.pool, CheckRedirect: handBack},
+			HTTPClient: &http.Client{Transport: r.transport(ctx), CheckRedirect: handBack},
 			Header:     r.header(), MaxMessageBytes: int(r.u.around.MaxMessage),
 		})
 		if err != nil {

@@ -297,7 +297,7 @@ func (r *replica) tell(err error) {
 	case errors.As(err, &exit) && !r.u.cfg.Restart.Enabled:
 		r.over = err
 	}
-	if _, isRemote := r.opener.(*remote); isRemote && r.watched.Load() {
+	if _, isRemote := r.opener.(*remote); isRemote && r.watched.Load() && (r.u.around.Authorize == nil || !turnedAway(err)) {
 		r.judge(&r.health, err)
 	}
 	if was == nil {

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,10 @@ import (
 type Surroundings struct {
 	// Network reaches servers by URL; each gets connections of its own.
 	Network *egress.Network
+	// Authorize has what is sent over a link carry the credential of whom the link
+	// is for; nil where headers say all. A server may then turn away one caller and
+	// serve another.
+	Authorize func(p mcp.Principal, next http.RoundTripper) http.RoundTripper
 	// Processes starts servers that are commands.
 	Processes *supervisor.Supervisor
 	// Builtin makes a server of this binary.
