@@ -67,8 +67,9 @@ type App struct {
 	audit     *audit.Log    // nil when there is none
 	access    access
 
-	inhouse inhouse
-	memory  memory
+	inhouse  inhouse
+	memory   memory
+	accounts accounts
 
 	ctx  context.Context // of the servers' upkeep
 	stop context.CancelFunc
@@ -155,7 +156,7 @@ func (a *App) lay(cfg *config.Config) error {
 // scrap releases what lay has made before it failed.
 func (a *App) scrap() error {
 	a.stop()
-	errs := []error{a.closeAccess(), a.memory.close(), a.closeAudit()}
+	errs := []error{a.closeAccess(), a.closeCredentials(), a.memory.close(), a.closeAudit()}
 	if a.processes != nil {
 		errs = append(errs, a.processes.Close())
 	}
@@ -190,7 +191,7 @@ func (a *App) Close(ctx context.Context) error {
 	clear(a.running)
 	a.mu.Unlock()
 	a.work.Wait()
-	errs = append(errs, a.closeAccess(), a.memory.close(), a.closeAudit())
+	errs = append(errs, a.closeAccess(), a.closeCredentials(), a.memory.close(), a.closeAudit())
 	a.parking.Close()
 	a.gateway.Close()
 	errs = append(errs, a.processes.Close())
@@ -266,17 +267,31 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 		if server.Disabled {
 			continue
 		}
+		server = personal(server)
 		if was := a.running[name]; was != nil && reflect.DeepEqual(was.cfg, server) {
 			next[name] = was
 			continue
 		}
-		up, err := upstream.New(server, a.surroundings(cfg, name))
+		shown, err := a.credential(cfg, server)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		around := a.surroundings(cfg, name)
+		if shown != nil {
+			around.Authorize = shown.Transport
+		}
+		up, err := upstream.New(server, around)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		var inner mcp.Handler = up
+		if shown != nil {
+			inner = shown.Handler(up)
+		}
 		leg := telemetry.Leg{Side: telemetry.Outgoing, Transport: carrier(server), Server: name}
-		r := &running{cfg: server, up: up, handler: a.guarded(server, a.telemetry.Observe(up, leg)), stop: func() {}}
+		r := &running{cfg: server, up: up, handler: a.guarded(server, a.telemetry.Observe(inner, leg)), stop: func() {}}
 		next[name] = r
 		fresh = append(fresh, r)
 	}

@@ -101,7 +101,7 @@ func (d *doors) make(name string, handler mcp.Handler) *door {
 	cfg := d.app.Config()
 	l := cfg.Limits
 	handler = d.app.telemetry.Observe(handler, telemetry.Leg{Side: telemetry.Incoming, Transport: telemetry.TCP})
-	handler = d.counted(handler)
+	handler = d.app.shown(d.counted(handler))
 	made := &door{name: name, handler: handler, cfg: cfg}
 	made.sessions = legacy.NewServer(handler, d.app.sealer, legacy.ServerOptions{
 		Endpoint: name, MaxSessions: l.Sessions, SessionTTL: cfg.Session.TTL, InputTimeout: cfg.Session.InputWait, Log: d.app.log,

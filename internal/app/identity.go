@@ -16,6 +16,7 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/auth/as"
+	"github.com/dragoman-mcp/dragoman/internal/auth/credential"
 	"github.com/dragoman-mcp/dragoman/internal/auth/keys"
 	"github.com/dragoman-mcp/dragoman/internal/auth/mint"
 	"github.com/dragoman-mcp/dragoman/internal/auth/mtls"
@@ -43,6 +44,7 @@ type opening struct {
 	base     string // address of the gateway, as clients know it
 	options  auth.Options
 	upkeep   []func(context.Context) error
+	people   *credential.Passwords // nil: passwords let nobody in
 	entrance entrance
 }
 
@@ -57,6 +59,8 @@ func (s *Server) newEntrance(cfg *config.Config) (*entrance, error) {
 		}
 	}
 	o.entrance.guard = auth.NewGuard(cfg, o.options)
+	s.app.accounts.base.Store(&o.base)
+	s.app.accounts.people.Store(o.people)
 	o.start()
 	return &o.entrance, nil
 }
@@ -103,11 +107,7 @@ func (o *opening) local() error {
 }
 
 func (o *opening) logins(state *store.Store) error {
-	secret, err := sealingSecret(o.cfg)
-	if err != nil {
-		return err
-	}
-	sealer, err := mint.NewSealer(secret)
+	sealer, err := o.app.signing(o.cfg)
 	if err != nil {
 		return fmt.Errorf("encrypt signing keys: %w", err)
 	}
@@ -127,6 +127,8 @@ func (o *opening) logins(state *store.Store) error {
 		ttl = o.cfg.Auth.Passwords.TokenTTL
 	}
 	people := users.New(state.Users, state.Families, users.Options{})
+	var known credential.Passwords = people
+	o.people = &known
 	o.entrance.logins = password.New(password.Options{Users: people, Directory: state.Users, Tokens: tokens, TTL: ttl, Log: o.app.log})
 	if !o.cfg.Auth.Server.Enabled {
 		return nil

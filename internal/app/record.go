@@ -53,6 +53,7 @@ func learn(s *scan.Scanner, cfg *config.Config) {
 	s.Learn(credentials(cfg.Telemetry.OTLPHeaders)...)
 	for _, server := range cfg.Servers {
 		s.Learn(credentials(server.Headers)...)
+		s.Learn(server.Auth.ClientSecret.Reveal())
 		for name, value := range server.Env { // most of an environment is no secret
 			if s.Named(name) {
 				s.Learn(value.Reveal())

@@ -21,6 +21,7 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/auth/as"
+	"github.com/dragoman-mcp/dragoman/internal/auth/credential"
 	"github.com/dragoman-mcp/dragoman/internal/auth/password"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -170,6 +171,10 @@ func (s *Server) routes() http.Handler {
 	public("POST "+as.PathToken, s.authorization((*as.Server).Token))
 	public("POST "+as.PathRegister, s.authorization((*as.Server).Register))
 	public("POST "+as.PathRevoke, s.authorization((*as.Server).Revoke))
+	public("GET "+credential.PathLogin, s.connect((*credential.Broker).Login))
+	public("POST "+credential.PathLogin, s.connect((*credential.Broker).Login))
+	public("GET "+credential.PathCallback, s.connect((*credential.Broker).Callback))
+	public("GET "+credential.PathClient, s.connect((*credential.Broker).Client))
 	private("GET /users/me", s.whoami)
 	private("GET /users/me/{$}", s.whoami)
 	public("GET /.well-known/oauth-protected-resource", s.metadata)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/secret"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 	"github.com/dragoman-mcp/dragoman/internal/store/backend"
 )
@@ -19,8 +20,9 @@ import (
 // memory is what the gateway has to remember, opened when something first needs
 // it: who configures nothing that does has no database.
 type memory struct {
-	mu    sync.Mutex // guards store
+	mu    sync.Mutex // guards what follows
 	store *store.Store
+	box   *secret.Box // nil until something has to be encrypted
 }
 
 // openTimeout bounds the opening of the store, its migrations included.

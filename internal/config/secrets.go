@@ -15,6 +15,9 @@ type Secrets struct {
 	Names []string `yaml:"names" example:"[badge_number]"`
 }
 
+// Boxed tells whether the configuration says what data keys are encrypted with.
+func (s Secrets) Boxed() bool { return s.KeyFile != "" }
+
 // secrets checks that what belongs together is there together, without showing it.
 func (c *checker) secrets() {
 	s := c.Secrets
