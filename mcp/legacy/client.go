@@ -312,7 +312,7 @@ func (c *Client) begin(ctx context.Context, req *mcp.Request) (mcp.Result, error
 
 func (c *Client) launch(ctx context.Context, f *flight) (mcp.Result, error) {
 	req := f.req
-	f.injected = make(chan jsonrpc.Message, maxInjected)
+	f.injected = make(chan *jsonrpc.Message, maxInjected)
 	if err := f.enter(ctx); err != nil {
 		return mcp.Result{}, err
 	}

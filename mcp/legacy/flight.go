@@ -27,14 +27,14 @@ type flight struct {
 	client   *Client
 	req      *mcp.Request // of the leg under way
 	call     *mcp.Call
-	injected chan jsonrpc.Message // requests of the server that came without a link
-	asked    []asked              // what the caller has to answer
-	asks     int                  // how much there has been, so that keys do not repeat
-	alone    bool                 // has the session to itself
-	token    string               // our progress token; empty when none is wanted
-	answered bool                 // call has its response
-	creating bool                 // the call is to make a task, whose id is not known yet; guarded by client.mu
-	task     *taskRun             // what it waits for in its caller's stead; nil for an ordinary call
+	injected chan *jsonrpc.Message // requests of the server that came without a link
+	asked    []asked               // what the caller has to answer
+	asks     int                   // how much there has been, so that keys do not repeat
+	alone    bool                  // has the session to itself
+	token    string                // our progress token; empty when none is wanted
+	answered bool                  // call has its response
+	creating bool                  // the call is to make a task, whose id is not known yet; guarded by client.mu
+	task     *taskRun              // what it waits for in its caller's stead; nil for an ordinary call
 }
 
 // asked is a request of the server that waits for the caller's answer.
@@ -106,7 +106,7 @@ func (f *flight) leave() {
 	for {
 		select {
 		case msg := <-f.injected:
-			c.refuse(msg, "its call has ended")
+			c.refuse(*msg, "its call has ended")
 		default:
 			return
 		}
@@ -137,7 +137,7 @@ func (f *flight) follow(ctx context.Context) (mcp.Result, error) {
 				gathered = time.After(gatherWindow)
 			}
 		case msg := <-f.injected:
-			if f.take(msg) && gathered == nil {
+			if f.take(*msg) && gathered == nil {
 				gathered = time.After(gatherWindow)
 			}
 		case <-gathered:

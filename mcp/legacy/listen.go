@@ -302,7 +302,7 @@ func (c *Client) assign(msg jsonrpc.Message) {
 
 func (f *flight) inject(msg jsonrpc.Message) {
 	select {
-	case f.injected <- msg:
+	case f.injected <- &msg:
 	default:
 		f.client.refuse(msg, "too many requests are open for this call")
 	}
@@ -397,7 +397,7 @@ func (c *Client) tellLog(msg jsonrpc.Message) {
 		return
 	}
 	select {
-	case found.injected <- msg:
+	case found.injected <- &msg:
 	default: // its caller is slow; logs may be lost
 	}
 }

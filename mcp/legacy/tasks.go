@@ -296,7 +296,7 @@ func (c *Client) taskEvent(msg jsonrpc.Message) bool {
 	case o == nil: // of nobody's
 	case o.driven():
 		select {
-		case o.flight.injected <- msg:
+		case o.flight.injected <- &msg:
 		default: // it is asked for anyway
 		}
 	default:

@@ -152,7 +152,7 @@ func (f *flight) await(ctx context.Context) error {
 		case <-timer.C:
 			return nil
 		case msg := <-f.injected:
-			f.take(msg)
+			f.take(*msg)
 		case <-f.client.Done():
 			f.leave()
 			return f.lostTask(f.client.Err())
