@@ -272,6 +272,7 @@ func (h *house) login(r *replica, principal, account string) {
 }
 
 func TestEachCallerHasItsOwnToken(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	r := h.open()
 	h.login(r, "corp:alice", "alice-at-work")
