@@ -143,6 +143,7 @@ func (o *opening) logins(state *store.Store) error {
 		Config: o.cfg.Auth.Server, Issuer: o.base, Resource: o.resource, Users: people, State: state, Tokens: tokens, Sealer: sealer,
 		Client: outside, Log: o.app.log,
 	})
+	o.upkeep = append(o.upkeep, o.entrance.server.Run)
 	return nil
 }
 

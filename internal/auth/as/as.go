@@ -51,8 +51,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Server is an authorization server. It may be used concurrently, and has no
-// upkeep.
+// Server is an authorization server. It may be used concurrently. Run has it forget
+// what has ended.
 type Server struct {
 	o         Options
 	documents *documents
@@ -67,6 +67,38 @@ func New(o Options) *Server {
 		o.Now = time.Now
 	}
 	return &Server{o: o, documents: newDocuments(o)}
+}
+
+const (
+	// purgeEvery is how often refresh tokens that have expired are forgotten, and
+	// purgeTimeout bounds it.
+	purgeEvery   = time.Hour
+	purgeTimeout = time.Minute
+)
+
+// Run forgets refresh tokens that have expired, at once and then every hour, until
+// ctx ends. Replicas may do so at the same time.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		purging, cancel := context.WithTimeout(ctx, purgeTimeout)
+		n, err := s.o.State.Families.Purge(purging, s.o.Now())
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			s.o.Log.WarnContext(ctx, "refresh tokens that have expired cannot be forgotten now", "err", err)
+		case n > 0:
+			s.o.Log.InfoContext(ctx, "refresh tokens that have expired were forgotten", "count", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // Paths of the endpoints, below the issuer.
