@@ -90,6 +90,8 @@ func faults(t *testing.T) map[string]func(http.ResponseWriter, url.Values) bool 
 		"a proxy's page with 400":           status(400, "text/html", "<h1>bad request</h1> invalid_grant"),
 		"not found":                         status(404, "application/json", `{"message":"no route"}`),
 		"an error that nobody knows":        status(400, "application/json", `{"error":"server_is_sad"}`),
+		"a request that is not understood":  status(400, "application/json", `{"error":"invalid_request"}`),
+		"a resource that is not known now":  status(400, "application/json", `{"error":"invalid_target"}`),
 		"success without a token":           status(200, "application/json", `{"token_type":"Bearer"}`),
 		"success that is no JSON":           status(200, "text/html", "<h1>hello</h1>"),
 		"a redirect":                        status(302, "text/html", ""),
