@@ -6,6 +6,7 @@ package filesystem
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -136,6 +137,10 @@ func told(err error, name string) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
+	quoted := "the mount"
+	if name != "" {
+		quoted = fmt.Sprintf("%.200q", name)
+	}
 	for _, e := range []struct {
 		is        error
 		what, now string
@@ -157,7 +162,7 @@ func told(err error, name string) error {
 		{volume.ErrTooLarge, "is too large", "write less"},
 	} {
 		if errors.Is(err, e.is) {
-			t := server.Errorf(e.now, "%.200q %s", name, e.what)
+			t := server.Errorf(e.now, "%s %s", quoted, e.what)
 			t.Err = err
 			return t
 		}

@@ -68,7 +68,7 @@ func (m mountSettings) place() error {
 		return fmt.Errorf("url: there are no mounts of %.20s://; give a directory, file:///directory, s3://bucket/prefix or gs://bucket/prefix", scheme)
 	}
 	if ok, err := regexp.MatchString("^"+bucketName+"$", bucket); err != nil || !ok {
-		return fmt.Errorf("url: %.100q is not the name of a bucket; write %s://bucket or %s://bucket/prefix", bucket, scheme, scheme)
+		return fmt.Errorf("url: %.100q is not the name of a bucket, which has 3 lower-case letters or digits at least; write %s://bucket or %s://bucket/prefix", bucket, scheme, scheme)
 	}
 	if _, err := volume.Clean(prefix); err != nil {
 		return fmt.Errorf("url: %w", err)

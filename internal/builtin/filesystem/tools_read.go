@@ -3,7 +3,9 @@ package filesystem
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/index"
@@ -137,6 +139,8 @@ type match struct {
 type matches struct {
 	Matches []match `json:"matches"`
 	Skipped int     `json:"skipped,omitempty" jsonschema:"files too large to search"`
+	// Why mounts were left out.
+	Without []string `json:"without,omitempty"`
 	server.Page
 }
 
@@ -196,7 +200,10 @@ func (f *files) searchAll(ctx context.Context, c *server.Call, path string, q in
 		}
 		done, err := m.index.Search(ctx, q, func(found index.Match) bool { return out.take(c, m, found) })
 		if err != nil {
-			return matches{}, told(err, path)
+			err = told(err, m.shown(key))
+			if !out.without(err, len(mounts)) {
+				return matches{}, err
+			}
 		}
 		out.Skipped += done.Skipped
 		if done.More {
@@ -209,6 +216,21 @@ func (f *files) searchAll(ctx context.Context, c *server.Call, path string, q in
 		at, key = cursor{}, ""
 	}
 	return out, nil
+}
+
+// without goes on without a mount that cannot be reached, when there are others, and says so.
+func (out *matches) without(err error, mounts int) bool {
+	var known *server.Error
+	if mounts == 1 || !errors.As(err, &known) {
+		return false
+	}
+	for _, e := range []error{volume.ErrRefused, volume.ErrNoBucket, volume.ErrUnreachable, volume.ErrBusy, fs.ErrPermission} {
+		if errors.Is(err, e) {
+			out.Without = append(out.Without, known.Message)
+			return true
+		}
+	}
+	return false
 }
 
 func (out *matches) take(c *server.Call, m *mount, found index.Match) bool {

@@ -260,7 +260,7 @@ func (s *Store) List(ctx context.Context, q objects.Query) (page []objects.Objec
 	}
 	err = s.answer(ctx, call{method: http.MethodGet, path: "/storage/v1/b/" + s.bucket + "/o", query: query}, &a)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = &fault{volume.ErrNoBucket, err}
+		err = &fault{volume.ErrNoBucket, errors.New(err.Error())} // what is not there is no file
 	}
 	if err != nil {
 		return nil, false, err

@@ -127,8 +127,8 @@ func (v *Volume) List(ctx context.Context, key, after string, max int) ([]volume
 		return nil, err
 	}
 	if after != "" {
-		if err := clean(strings.TrimSuffix(after, "/")); err != nil {
-			return nil, err
+		if name := strings.TrimSuffix(after, "/"); clean(name) != nil || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("go on after %.100q: %w", after, volume.ErrOutside)
 		}
 		after = dir + after
 	}
