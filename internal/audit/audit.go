@@ -36,6 +36,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
@@ -87,13 +88,18 @@ type Log struct {
 	o     Options
 	rules rules
 	key   ed25519.PrivateKey
-	macs  sync.Pool // of hash.Hash, keyed
+	macs  sync.Pool // of *mac
+	texts sync.Pool // of *[]byte, for a record each
 	lock  func() error
 	sink  *sealer
 	disk  *disk // of the writer alone
 
+	inside atomic.Int64 // calls that are recorded before and after, and have not been answered
+
 	mu      sync.Mutex // guards what follows
 	next    *batch     // being filled
+	spare   memory     // for the batch after it
+	crowd   int        // how many calls there were at once, of late
 	seq     uint64     // last that was given out
 	broken  error      // why nothing is taken; nil while it is
 	closing bool
@@ -101,8 +107,9 @@ type Log struct {
 	dropped uint64      // records that nobody waited for and that could not be taken
 	status  Status
 
-	wake chan struct{} // holds one: there is something for the writer
-	done chan struct{} // closed when the writer has ended
+	wake     chan struct{} // holds one: there is something for the writer
+	gathered chan struct{} // holds one: as many wait as there were calls of late
+	done     chan struct{} // closed when the writer has ended
 }
 
 // Status is how a log is doing.
@@ -159,11 +166,12 @@ func open(o Options, unlock func() error) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		o: o, key: key, lock: unlock, rules: newRules(o.Config), next: newBatch(),
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		o: o, key: key, lock: unlock, rules: newRules(o.Config), next: newBatch(memory{}),
+		wake: make(chan struct{}, 1), gathered: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	secret := digestKey(key)
-	l.macs.New = func() any { return hmac.New(sha256.New, secret) }
+	l.texts.New = func() any { text := make([]byte, 0, 1024); return &text }
+	l.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, secret)} }
 	found, err := recoverLog(o.Config.Dir, o.OpenFile)
 	if err != nil {
 		return nil, err
@@ -189,8 +197,8 @@ func open(o Options, unlock func() error) (*Log, error) {
 }
 
 // opened is the record of a start, and of what was cut off.
-func (l *Log) opened(found tail) entry {
-	e := entry{kind: kindOpened, time: l.o.Now(), text: fmt.Sprintf("key %s", keyID(l.key.Public().(ed25519.PublicKey)))}
+func (l *Log) opened(found tail) *entry {
+	e := &entry{kind: kindOpened, time: l.o.Now(), text: fmt.Sprintf("key %s", keyID(l.key.Public().(ed25519.PublicKey)))}
 	if found.torn > 0 {
 		e.kind = kindRecovered
 		e.text = fmt.Sprintf("cut off %d bytes after record %d that a crash left behind and that were not acknowledged; ", found.torn, found.seq) + e.text

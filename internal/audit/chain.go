@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"strconv"
 	"time"
 )
@@ -21,13 +22,24 @@ const (
 	sealSize  = len(hashBegin) + 2*sha256.Size + len(hashEnd)
 )
 
+// links makes a chain, without new memory for each line.
+type links struct {
+	hash hash.Hash
+	at   link // of the last line
+}
+
+func newLinks() links { return links{hash: sha256.New()} }
+
 // seal ends the line that stands at the end of dst from a place on and is an
 // object: its closing brace gives way to its hash, brace and line end.
-func seal(dst []byte, from int, prev link) ([]byte, link) {
-	is := after(prev, dst[from:])
+func (l *links) seal(dst []byte, from int) []byte {
+	l.hash.Reset()
+	l.hash.Write(l.at[:])
+	l.hash.Write(dst[from:])
+	l.hash.Sum(l.at[:0])
 	dst = append(dst[:len(dst)-1], hashBegin...)
-	dst = hex.AppendEncode(dst, is[:])
-	return append(dst, hashEnd...), is
+	dst = hex.AppendEncode(dst, l.at[:])
+	return append(dst, hashEnd...)
 }
 
 // after is the hash of a line, given without its hash, after another.

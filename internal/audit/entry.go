@@ -33,8 +33,7 @@ type entry struct {
 	name             string // the tool, prompt, resource or task
 	definition       string
 	decision         Decision
-	digest           string
-	arguments        []byte // JSON, redacted; nil for none
+	arguments        []byte // JSON, as it was sent; nil for none
 
 	outcome  string
 	code     int // of the error that was answered; 0 for none
@@ -49,8 +48,9 @@ type entry struct {
 const timeForm = "2006-01-02T15:04:05.000000Z"
 
 // append writes the members of the record after seq and batch, and the closing
-// brace. Their order is fixed, and what is empty is left out.
-func (e *entry) append(dst []byte) []byte {
+// brace. Their order is fixed, and what is empty is left out. Of arguments that is
+// written what l may show.
+func (e *entry) append(dst []byte, l *Log) []byte {
 	dst = append(append(append(dst, `,"kind":"`...), e.kind...), '"')
 	if e.of != 0 {
 		dst = strconv.AppendUint(append(dst, `,"of":`...), e.of, 10)
@@ -59,12 +59,12 @@ func (e *entry) append(dst []byte) []byte {
 	for _, m := range [...][2]string{
 		{"principal", e.principal}, {"auth", e.auth}, {"client", e.client}, {"revision", e.revision}, {"method", e.method},
 		{"server", e.server}, {"name", e.name}, {"definition", e.definition}, {"decision", e.decision.Effect},
-		{"rule", e.decision.Rule}, {"policy", e.decision.Policy}, {"digest", e.digest},
+		{"rule", e.decision.Rule}, {"policy", e.decision.Policy},
 	} {
 		dst = member(dst, m[0], m[1])
 	}
 	if e.arguments != nil {
-		dst = append(append(dst, `,"arguments":`...), e.arguments...)
+		dst = l.appendArguments(dst, e.arguments)
 	}
 	dst = member(dst, "outcome", e.outcome)
 	for _, n := range [...]struct {

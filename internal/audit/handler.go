@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"hash"
@@ -44,20 +45,23 @@ func (l *Log) Record(server string) func(mcp.Handler) mcp.Handler {
 
 // both records a call before it is made and when it has ended.
 func (l *Log) both(ctx context.Context, next mcp.Handler, server string, req *mcp.Request) (res mcp.Result, err error) {
+	l.inside.Add(1)
+	defer l.inside.Add(-1)
 	intent := l.describe(ctx, kindIntent, server, req)
-	seq, failed := l.append(ctx, intent, onDisk)
+	begun := intent.time
+	seq, failed := l.append(ctx, &intent, onDisk)
 	outcome := entry{kind: kindOutcome, of: seq, outcome: "panic"}
 	if failed != nil {
 		if seq != 0 { // it may be in the log all the same, and nothing was done
 			outcome.outcome, outcome.time = "not made", l.o.Now()
-			_, _ = l.append(ctx, outcome, atOnce)
+			_, _ = l.append(ctx, &outcome, atOnce)
 		}
 		return mcp.Result{}, refuse(mcp.CodeUnavailable, "not done, since it could not be recorded: ", failed)
 	}
 	defer func() {
 		outcome.time = l.o.Now()
-		outcome.duration = outcome.time.Sub(intent.time)
-		if _, failed := l.append(context.WithoutCancel(ctx), outcome, onDisk); failed != nil && outcome.outcome != "panic" {
+		outcome.duration = outcome.time.Sub(begun)
+		if _, failed := l.append(context.WithoutCancel(ctx), &outcome, onDisk); failed != nil && outcome.outcome != "panic" {
 			res, err = mcp.Result{}, refuse(mcp.CodeCallLost, "done, and its outcome could not be recorded: ", failed)
 		}
 	}()
@@ -70,14 +74,13 @@ func (l *Log) both(ctx context.Context, next mcp.Handler, server string, req *mc
 func (l *Log) one(ctx context.Context, next mcp.Handler, server string, req *mcp.Request) (res mcp.Result, err error) {
 	begun := l.o.Now()
 	outcome := "panic"
-	var e entry
 	defer func() {
-		e = l.describe(ctx, kindCall, server, req)
+		e := l.describe(ctx, kindCall, server, req)
 		e.duration = e.time.Sub(begun)
 		if e.outcome = outcome; outcome == "" {
 			e.judge(res, err)
 		}
-		_, _ = l.append(context.WithoutCancel(ctx), e, toBeTaken) // what is lost is counted
+		_, _ = l.append(context.WithoutCancel(ctx), &e, toBeTaken) // what is lost is counted
 	}()
 	res, err = next.Handle(ctx, req)
 	outcome = ""
@@ -88,7 +91,7 @@ func (l *Log) one(ctx context.Context, next mcp.Handler, server string, req *mcp
 // for the disk.
 func (l *Log) Refused(ctx context.Context, server string, req *mcp.Request) {
 	e := l.describe(ctx, kindRefusal, server, req)
-	_, _ = l.append(ctx, e, toBeTaken) // what is lost is counted
+	_, _ = l.append(ctx, &e, toBeTaken) // what is lost is counted
 }
 
 // Event is something that was done besides calls: a user added, a token made, a
@@ -111,7 +114,7 @@ func (l *Log) Event(ctx context.Context, v Event) error {
 		_, value, _ = strings.Cut(value, "=")
 		e.attrs = append(e.attrs, [2]string{l.clean(a[0], maxClient), value})
 	}
-	_, err := l.append(ctx, e, onDisk)
+	_, err := l.append(ctx, &e, onDisk)
 	return err
 }
 
@@ -136,25 +139,29 @@ func (l *Log) describe(ctx context.Context, k kind, server string, req *mcp.Requ
 			e.client = l.clean(strings.TrimSuffix(name+"/"+version, "/"), maxClient)
 		}
 	}
-	arguments := req.Params.Get("arguments")
-	if arguments == nil {
-		return e
-	}
-	e.digest = l.digest(arguments)
-	if l.o.Config.Arguments != "digest" {
-		e.arguments = l.o.Redactor.AppendView(nil, arguments, int(l.o.Config.ArgumentSize))
-	}
+	e.arguments = req.Params.Get("arguments")
 	return e
 }
 
-// digest is a keyed digest of a call's arguments, as they are written.
-func (l *Log) digest(arguments []byte) string {
-	mac := l.macs.Get().(hash.Hash)
-	defer l.macs.Put(mac)
-	mac.Reset()
-	mac.Write(arguments)
-	var sum [32]byte
-	return "hmac-sha256:" + hex.EncodeToString(mac.Sum(sum[:0]))
+// mac is a hash with a key, and room for what it gives.
+type mac struct {
+	hash.Hash
+	sum [sha256.Size]byte
+}
+
+// appendArguments writes a keyed digest of a call's arguments, as they are written,
+// and unless that is not wanted what may be shown of them.
+func (l *Log) appendArguments(dst, arguments []byte) []byte {
+	m := l.macs.Get().(*mac)
+	m.Reset()
+	m.Write(arguments)
+	dst = hex.AppendEncode(append(dst, `,"digest":"hmac-sha256:`...), m.Sum(m.sum[:0]))
+	dst = append(dst, '"')
+	l.macs.Put(m)
+	if l.o.Config.Arguments == "digest" {
+		return dst
+	}
+	return l.o.Redactor.AppendView(append(dst, `,"arguments":`...), arguments, int(l.o.Config.ArgumentSize))
 }
 
 // clean bounds a text that others wrote and takes secrets out of it.

@@ -58,10 +58,12 @@ type disk struct {
 	seq  uint64 // last acknowledged record
 	prev link   // its hash
 	buf  []byte
+
+	links links // of the batch that is being written
 }
 
 func newDisk(o Options, t tail) *disk {
-	return &disk{o: o, path: t.path, size: t.size, at: t.size, born: t.born, seq: t.seq, prev: t.prev}
+	return &disk{links: newLinks(), o: o, path: t.path, size: t.size, at: t.size, born: t.born, seq: t.seq, prev: t.prev}
 }
 
 // begin opens the file that is there, if any.
@@ -94,16 +96,17 @@ func (d *disk) write(b *batch) error {
 			return err
 		}
 	}
-	prev, out := d.prev, d.buf[:0]
+	out := d.buf[:0]
+	d.links.at = d.prev
 	if fresh {
-		out = append(out, header{first: b.first, time: now, prev: prev}.text()...)
-		out, prev = seal(out, 0, prev)
+		out = append(out, header{first: b.first, time: now, prev: d.prev}.text()...)
+		out = d.links.seal(out, 0)
 	}
 	begin := 0
 	for _, end := range b.ends {
 		from := len(out)
 		out = append(out, b.text[begin:end]...)
-		out, prev = seal(out, from, prev)
+		out = d.links.seal(out, from)
 		begin = end
 	}
 	n, err := d.file.Write(out)
@@ -119,7 +122,7 @@ func (d *disk) write(b *batch) error {
 			return err
 		}
 	}
-	d.size, d.prev, d.seq = d.at, prev, b.first+uint64(len(b.ends))-1
+	d.size, d.prev, d.seq = d.at, d.links.at, b.first+uint64(len(b.ends))-1
 	if d.buf = out; cap(out) > maxBatchBytes {
 		d.buf = nil
 	}

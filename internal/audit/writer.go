@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -30,66 +29,51 @@ type batch struct {
 	taken chan struct{}
 	done  chan struct{} // closed when err is final
 	err   error
+
+	overdue chan struct{} // closed when the first record has waited as long as one may
+	timer   *time.Timer   // closes overdue
 }
 
-func newBatch() *batch { return &batch{taken: make(chan struct{}), done: make(chan struct{})} }
+// memory is what a batch is made in. Batches come one after the other, and are alike.
+type memory struct {
+	text []byte
+	ends []int
+}
+
+// maxMemory bounds what is kept of a batch for the next, in bytes.
+const maxMemory = 1 << 20
+
+func newBatch(m memory) *batch {
+	return &batch{text: m.text[:0], ends: m.ends[:0], taken: make(chan struct{}), done: make(chan struct{}), overdue: make(chan struct{})}
+}
+
+// begin notes that the first record has come.
+func (b *batch) begin(seq uint64, timeout time.Duration) {
+	b.first = seq
+	b.timer = time.AfterFunc(timeout, func() { close(b.overdue) })
+}
+
+// end tells who waits that err, which may be nil, is final. It is called once.
+func (b *batch) end(err error) {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	b.err = err
+	close(b.done)
+}
+
+// memory gives back what the batch was made in, once nobody reads it.
+func (b *batch) memory() memory {
+	if cap(b.text) > maxMemory {
+		return memory{}
+	}
+	return memory{b.text, b.ends}
+}
+
+// waited is how many of the records somebody waits for.
+func (b *batch) waited() int { return len(b.ends) - int(b.quiet) }
 
 func (b *batch) full() bool { return len(b.ends) >= maxBatch || len(b.text) >= maxBatchBytes }
-
-// patience is what is waited for.
-type patience int
-
-const (
-	atOnce    patience = iota // nothing: what cannot be taken is dropped, and counted
-	toBeTaken                 // a place among those that will be written; dropped and counted as well
-	onDisk                    // the disk
-)
-
-// append gives a record its place and returns when what is waited for has come.
-// The number that it returns is the record's even when it was not waited long
-// enough; it is 0 when the record is not in the log and will not be.
-func (l *Log) append(ctx context.Context, e entry, until patience) (uint64, error) {
-	var buf [1536]byte
-	text := e.append(buf[:0])
-	seq, b, err := l.place(text, until)
-	if err != nil || seq != 0 && until != onDisk {
-		return seq, err
-	}
-	limit := time.NewTimer(l.o.Config.Timeout)
-	defer limit.Stop()
-	for {
-		ready := b.done
-		if seq == 0 {
-			ready = b.taken
-		}
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			return seq, l.late(seq, until, context.Cause(ctx))
-		case <-limit.C:
-			return seq, l.late(seq, until, fmt.Errorf("not within %s", l.o.Config.Timeout))
-		}
-		switch {
-		case seq != 0 && b.err != nil:
-			return 0, b.err
-		case seq != 0:
-			return seq, nil
-		}
-		if seq, b, err = l.place(text, until); err != nil || seq != 0 && until != onDisk {
-			return seq, err
-		}
-	}
-}
-
-// late is the error of a record that was not waited for any longer.
-func (l *Log) late(seq uint64, until patience, why error) error {
-	if seq == 0 && until != onDisk {
-		l.mu.Lock()
-		l.dropped++
-		l.mu.Unlock()
-	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, why)
-}
 
 // place puts a record into the batch that is being filled. When that is full,
 // the number is 0, and there will be another when it has been taken.
@@ -115,13 +99,16 @@ func (l *Log) place(text []byte, until patience) (uint64, *batch, error) {
 	}
 	l.seq++
 	if len(b.ends) == 0 {
-		b.first = l.seq
+		b.begin(l.seq, l.o.Config.Timeout)
 		l.later.Reset(quietFor)
 	}
-	if until != onDisk {
+	switch {
+	case until != onDisk:
 		b.quiet++
-	} else if b.quiet == uint64(len(b.ends)) { // the first that somebody waits for
+	case b.waited() == 0: // the first that somebody waits for
 		l.rouse()
+	case b.waited()+1 == l.crowd: // nobody else is known of who could come
+		l.gather()
 	}
 	b.text = strconv.AppendUint(append(b.text, `{"seq":`...), l.seq, 10)
 	b.text = strconv.AppendUint(append(b.text, `,"batch":`...), b.first, 10)
@@ -140,7 +127,9 @@ func (l *Log) take() (b *batch, closing bool) {
 	if len(l.next.ends) == 0 {
 		return nil, l.closing
 	}
-	b, l.next = l.next, newBatch()
+	b, l.next = l.next, newBatch(l.spare)
+	l.spare = memory{}
+	l.crowd = max(int(l.inside.Load()), l.crowd*7/8)
 	close(b.taken)
 	return b, l.closing
 }
@@ -163,7 +152,7 @@ func (l *Log) write() {
 		}
 		b, closing := l.take()
 		if b != nil {
-			several = len(b.ends)-int(b.quiet) > 1
+			several = b.waited() > 1
 			l.flush(b)
 			if l.disk.seq-l.sink.last.Seq >= uint64(l.o.Config.CheckpointRecords) {
 				l.checkpoint()
@@ -184,14 +173,30 @@ func (l *Log) write() {
 func (l *Log) filled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.closing || l.next.full()
+	select {
+	case <-l.gathered: // for the batch before
+	default:
+	}
+	return l.closing || l.next.full() || l.next.waited() >= l.crowd
 }
 
-// linger waits for others to share the flush.
+// linger waits for others to share the flush, until all have come who did of late,
+// or for the window.
 func (l *Log) linger() {
 	limit := time.NewTimer(l.o.Config.Window)
 	defer limit.Stop()
-	<-limit.C
+	select {
+	case <-l.gathered:
+	case <-limit.C:
+	}
+}
+
+// gather ends a linger.
+func (l *Log) gather() {
+	select {
+	case l.gathered <- struct{}{}:
+	default:
+	}
 }
 
 // upkeep is what is done now and then.
@@ -213,21 +218,21 @@ func (l *Log) flush(b *batch) {
 	l.mu.Lock()
 	if err == nil {
 		l.status.Records = l.disk.seq
+		l.spare = b.memory()
 		l.mu.Unlock()
-		close(b.done)
+		b.end(nil)
 		return
 	}
-	b.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-	l.broken = b.err
+	refused := fmt.Errorf("%w: %w", ErrUnavailable, err)
+	l.broken = refused
 	also := l.next
-	l.next = newBatch()
-	also.err = b.err
+	l.next = newBatch(memory{})
 	l.seq = l.disk.seq
 	l.dropped += b.quiet + also.quiet
 	l.mu.Unlock()
-	close(b.done)
+	b.end(refused)
 	close(also.taken)
-	close(also.done)
+	also.end(refused)
 	l.o.Log.Error("the audit log cannot be written; calls with side effects are refused", "err", err)
 	l.mend()
 }
@@ -246,10 +251,10 @@ func (l *Log) mend() {
 		}
 		e := entry{kind: kindRecovered, time: l.o.Now(), text: fmt.Sprintf(
 			"writing failed after record %d; what was not acknowledged was cut off (%d bytes)", l.disk.seq, lost)}
-		b := newBatch()
+		b := newBatch(memory{})
 		b.first = l.disk.seq + 1
 		b.text = fmt.Appendf(nil, `{"seq":%d,"batch":%d`, b.first, b.first)
-		b.text = e.append(b.text)
+		b.text = e.append(b.text, l)
 		b.ends = []int{len(b.text)}
 		if err := l.disk.write(b); err != nil {
 			l.o.Log.Error("the audit log still cannot be written", "err", err)
