@@ -281,6 +281,9 @@ func (g *Guard) host(host string) bool {
 		}
 		name = h
 	}
+	if strings.HasPrefix(name, "[") != strings.HasSuffix(name, "]") {
+		return false
+	}
 	return config.IsLoopback(strings.Trim(name, "[]")) || g.hosts[host] || g.hosts[name]
 }
 

@@ -17,7 +17,7 @@ import (
 const redirect = "http://127.0.0.1:4712/callback"
 
 // provider runs an OpenID provider until the test ends, and gives its address.
-func provider(t *testing.T, algorithm string) string {
+func provider(t *testing.T, algorithm, redirect string) string {
 	t.Helper()
 	root, err := peers.Root()
 	if err != nil {
@@ -64,7 +64,7 @@ func provider(t *testing.T, algorithm string) string {
 func TestTheSDKsClientLogsItsUserInElsewhere(t *testing.T) {
 	for _, algorithm := range []string{"RS256", "ES256", "EdDSA", "PS256"} {
 		t.Run(algorithm, func(t *testing.T) {
-			issuer := provider(t, algorithm)
+			issuer := provider(t, algorithm, redirect)
 			gateway := serve(t, fmt.Sprintf("  issuers: [{name: corp, url: %q, scopes: mcp, algorithms: %s, roles: {staff: user}}]", issuer, algorithm))
 			got := script(t, gateway+"/mcp/time", "alice", "anything at all", "id", "login", redirect)
 			if sent := got["sent"]; sent["resource"] != gateway+"/mcp/time" || sent["scope"] != "mcp" {

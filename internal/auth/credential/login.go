@@ -165,6 +165,9 @@ func (b *Broker) send(w http.ResponseWriter, r *http.Request, s *Server, l link)
 			q.Set(name, value)
 		}
 	}
+	if slices.Contains(f.Scopes, oauth.ScopeOffline) {
+		q.Set("prompt", "consent") // OpenID Connect Core, 11
+	}
 	u.RawQuery = q.Encode()
 	b.setCookie(w, flowCookie(f.State), sealed, http.SameSiteLaxMode) // comes along when the authorization server leads back
 	w.Header().Set("Cache-Control", "no-store")
@@ -179,6 +182,9 @@ func (s *Server) scopes(place oauth.Place, l link) []string {
 		scopes = slices.Clone(place.Scopes)
 	}
 	scopes = append(scopes, l.Scopes...)
+	if place.Offline && len(scopes) > 0 {
+		scopes = append(scopes, oauth.ScopeOffline)
+	}
 	slices.Sort(scopes)
 	return slices.Compact(scopes)
 }

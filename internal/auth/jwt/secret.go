@@ -11,7 +11,7 @@ const minDistinct = 10
 
 // placeholders are words of secrets that stand in manuals and in lists of known
 // secrets. A random secret is most unlikely to contain one.
-var placeholders = []string{"secret", "password", "passw0rd", "changeme", "change_me", "change-me", "your-", "your_", "example", "qwerty",
+var placeholders = []string{"secret", "password", "passw0rd", "changeme", "change_me", "change-me", "change_this", "change-this", "changethis", "your-", "your_", "example", "qwerty",
 	"0123456789", "1234567890", "abcdefgh", "supersecure", "default", "jwt-key", "jwt_key", "jwtkey", "private", "insecure", "token", "admin", "test-key",
 	"test_key", "testkey", "helloworld", "hello_world", "lorem", "development"}
 

@@ -35,6 +35,8 @@ type Place struct {
 	TellsIssuer bool
 	// KnowsDocuments says that a client may name itself by a metadata document.
 	KnowsDocuments bool
+	// Offline says that the scope offline_access is known, which refresh tokens are given for.
+	Offline bool
 	// Methods are the ways in which clients may show their secrets.
 	Methods []string
 }
@@ -247,6 +249,9 @@ func (c *Client) document(ctx context.Context, address string, into any) error {
 	return object(res, body, into)
 }
 
+// ScopeOffline asks for a refresh token (OpenID Connect Core, 11).
+const ScopeOffline = "offline_access"
+
 // metadata is that of an authorization server (RFC 8414, 2).
 type metadata struct {
 	Issuer        string   `json:"issuer"`
@@ -258,6 +263,7 @@ type metadata struct {
 	Methods       []string `json:"token_endpoint_auth_methods_supported"`
 	TellsIssuer   bool     `json:"authorization_response_iss_parameter_supported"`
 	Documents     bool     `json:"client_id_metadata_document_supported"`
+	Scopes        []string `json:"scopes_supported"`
 }
 
 // Metadata finds the endpoints of an authorization server, where 2026-07-28
@@ -302,5 +308,6 @@ func (m metadata) place() (Place, error) {
 	return Place{
 		Issuer: m.Issuer, Authorization: m.Authorization, Token: m.Token, Registration: m.Registration, Revocation: m.Revocation,
 		TellsIssuer: m.TellsIssuer, KnowsDocuments: m.Documents, Methods: m.Methods,
+		Offline: slices.Contains(m.Scopes, ScopeOffline),
 	}, nil
 }
