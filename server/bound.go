@@ -23,24 +23,29 @@ func blanks(w uint64) uint64 {
 }
 
 // marks are sums of marks, byte by byte, of which each is at most marked.
-type marks struct{ letters, begins, spaces, full uint64 }
+type marks struct{ letters, begins, spaces, more, full uint64 }
 
 // marked is how many words can be added up before a byte overflows.
 const marked = 255
 
-// add adds n words of text. before is 0x80 when a small letter stands before
-// them; returned is that of what follows.
-func (m *marks) add(text []byte, before uint64) uint64 {
+// edge is what stands before a word: 0x80 for a small letter, and for a space.
+type edge struct{ letter, space uint64 }
+
+// add adds text, which is whole words. before stands before it; what stands
+// before what follows is returned.
+func (m *marks) add(text []byte, before edge) edge {
 	for ; len(text) >= 8; text = text[8:] {
 		w := binary.LittleEndian.Uint64(text)
 		small := smallLetters(w)
 		m.letters += small >> 7
-		m.begins += small &^ (small<<8 | before) >> 7
-		m.spaces += blanks(w) >> 7
+		m.begins += small &^ (small<<8 | before.letter) >> 7
+		space := blanks(w)
+		m.spaces += space >> 7
+		m.more += space & (space<<8 | before.space) >> 7
 		if small == highs {
 			m.full++
 		}
-		before = small >> 56
+		before = edge{small >> 56, space >> 56}
 	}
 	return before
 }
@@ -54,23 +59,24 @@ func across(w uint64) int {
 // atMost is a number of tokens that text has at most: of prose, about a third
 // more than it has.
 //
-// A byte that is neither small letter nor space is at most one token, and eight
-// spaces are one. A run of n small letters is at most 1 + (n-1)/6, unless it has
+// A byte that is neither small letter nor space is at most one token, and so are
+// seven spaces behind another. A run of n small letters is at most 1 + (n-1)/6, unless it has
 // more than 14; then it fills a word of eight bytes at least, and long more for
 // each of these makes up for it.
 func atMost(text []byte) int {
 	const long = 4
-	var letters, begins, spaces, full int
+	var letters, begins, spaces, more, full int
 	tail := len(text) % 8
-	before := uint64(0)
+	var before edge
 	for rest := text[:len(text)-tail]; len(rest) > 0; {
 		n := min(len(rest), 8*marked)
 		var m marks
 		before = m.add(rest[:n], before)
-		letters, begins, spaces = letters+across(m.letters), begins+across(m.begins), spaces+across(m.spaces)
+		letters, begins = letters+across(m.letters), begins+across(m.begins)
+		spaces, more = spaces+across(m.spaces), more+across(m.more)
 		full += int(m.full)
 		rest = rest[n:]
 	}
 	others := len(text) - tail - letters - spaces
-	return others + begins + (letters-begins)/6 + spaces/8 + long*full + tail
+	return others + begins + (letters-begins)/6 + more/7 + long*full + tail
 }

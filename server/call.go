@@ -38,13 +38,13 @@ type Call struct {
 	progress func(*sdk.ProgressNotificationParams) // nil when the caller wants none
 }
 
-func (s *Server) newCall(ctx context.Context, tool string, r *sdk.CallToolRequest, limits Limits) *Call {
+func (s *Server) newCall(ctx context.Context, b *bound, r *sdk.CallToolRequest) *Call {
 	c := &Call{
-		Log: s.log.With("tool", tool), Budget: limits.Budget(), Principal: mcp.PrincipalOf(ctx).ID,
-		Request: r, Result: &sdk.CallToolResult{}, outcome: outcomeOf(ctx), server: s, tool: tool,
+		Log: b.log, Budget: b.limits.Budget(), Principal: mcp.PrincipalOf(ctx).ID,
+		Request: r, Result: &sdk.CallToolResult{}, server: s, tool: b.name,
 	}
 	if id := mcp.RequestIDOf(ctx); id != "" {
-		c.Log = c.Log.With("request", id)
+		c.Log = slog.New(requestLog{b.log.Handler(), id})
 	}
 	return c
 }

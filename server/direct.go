@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -28,6 +30,8 @@ import (
 type bound struct {
 	name     string
 	limits   Limits
+	log      *slog.Logger
+	counted  counted
 	schema   *jsonschema.Resolved
 	defaults bool         // the schema has some
 	usual    atomic.Int64 // size of the last answer in bytes
@@ -36,7 +40,7 @@ type bound struct {
 
 // bind prepares a tool for direct calls. Its input schema was given by its author
 // or inferred.
-func bind[In, Out any](t Tool, input any, limits Limits, call func(context.Context, *Call, In) (Out, error)) (*bound, error) {
+func bind[In, Out any](t Tool, input any, call func(context.Context, *Call, In) (Out, error)) (*bound, error) {
 	schema, err := schemaFrom(input)
 	if err != nil {
 		return nil, err
@@ -45,20 +49,27 @@ func bind[In, Out any](t Tool, input any, limits Limits, call func(context.Conte
 	if err != nil {
 		return nil, err
 	}
-	return &bound{
-		name: t.Name, limits: limits, schema: resolved, defaults: hasDefaults(schema),
-		run: func(ctx context.Context, c *Call, arguments json.RawMessage) (any, error) {
-			var in In
-			if err := json.Unmarshal(arguments, &in); err != nil {
+	b := &bound{name: t.Name, schema: resolved, defaults: hasDefaults(schema)}
+	reader := plan.NewReader(schema, reflect.TypeFor[In]())
+	b.run = func(ctx context.Context, c *Call, arguments json.RawMessage) (any, error) {
+		in := new(In)
+		if reader == nil || !reader.Read(arguments, reflect.ValueOf(in).Elem()) {
+			in = new(In) // some of the first may have been read
+			arguments, err := b.check(arguments)
+			if err != nil {
+				return nil, err
+			}
+			if err := json.Unmarshal(arguments, in); err != nil {
 				return nil, unfit(err)
 			}
-			out, err := call(ctx, c, in)
-			if p, ok := any(out).(interface{ cut() bool }); ok && err == nil && p.cut() {
-				c.outcome.truncated = true
-			}
-			return out, err
-		},
-	}, nil
+		}
+		out, err := call(ctx, c, *in)
+		if p, ok := any(out).(interface{ cut() bool }); ok && err == nil && p.cut() {
+			c.outcome.truncated = true
+		}
+		return out, err
+	}
+	return b, nil
 }
 
 func schemaFrom(input any) (*jsonschema.Schema, error) {
@@ -111,22 +122,20 @@ func (b *bound) check(arguments json.RawMessage) (json.RawMessage, error) {
 
 // direct calls a tool.
 func (s *Server) direct(ctx context.Context, b *bound, req *mcp.Request) (mcp.Result, error) {
-	ctx, leave, ok := s.enter(ctx)
+	ctx, leave, ok := s.enter(ctx, b.limits.Time)
 	defer leave()
 	if !ok {
 		return mcp.Result{}, mcp.Errorf(mcp.CodeUnavailable, "the server %s is closed", s.env.Name)
 	}
 	o := &outcome{kind: "ok"}
-	ctx = context.WithValue(ctx, outcomeKey{}, o)
-	end := s.metrics.begin(b.name)
-	defer func() { end(o) }()
+	start := s.metrics.begin()
+	defer func() { s.metrics.end(b.counted, start, o) }()
 	c, err := s.directCall(ctx, b, req)
 	if err != nil {
 		o.kind = "failed"
 		return mcp.Result{}, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, b.limits.Time, errTime)
-	defer cancel()
+	c.outcome = o
 	out, err := b.contained(ctx, c)
 	if errors.Is(err, errAsk) {
 		return c.question()
@@ -137,7 +146,7 @@ func (s *Server) direct(ctx context.Context, b *bound, req *mcp.Request) (mcp.Re
 			return result, nil
 		}
 	}
-	err = s.told(ctx, c.Log, err)
+	err = s.told(ctx, c.Log, o, err)
 	if o.kind == "ok" {
 		o.kind = "failed"
 	}
@@ -160,27 +169,20 @@ func (b *bound) contained(ctx context.Context, c *Call) (out any, err error) {
 			out, err = nil, fmt.Errorf("panic: %v\n%s", v, stack())
 		}
 	}()
-	arguments, err := b.check(c.Request.Params.Arguments)
-	if err != nil {
-		return nil, err
-	}
-	return b.run(ctx, c, arguments)
+	return b.run(ctx, c, c.Request.Params.Arguments)
 }
 
 // directCall makes the Call of a request.
 func (s *Server) directCall(ctx context.Context, b *bound, req *mcp.Request) (*Call, error) {
 	params := &sdk.CallToolParamsRaw{Name: b.name, Arguments: req.Params.Get("arguments")}
 	params.RequestState, _ = req.Params.String("requestState")
-	for name, into := range map[string]any{"inputResponses": &params.InputResponses, "_meta": &params.Meta} {
-		text := req.Params.Get(name)
-		if text == nil {
-			continue
-		}
-		if err := json.Unmarshal(text, into); err != nil {
-			return nil, mcp.Errorf(jsonrpc.CodeInvalidParams, "params.%s is not what it should be", name)
-		}
+	if err := member(req.Params, "inputResponses", &params.InputResponses); err != nil {
+		return nil, err
 	}
-	c := s.newCall(ctx, b.name, &sdk.CallToolRequest{Params: params, Extra: &sdk.RequestExtra{}}, b.limits)
+	if err := member(req.Params, "_meta", &params.Meta); err != nil {
+		return nil, err
+	}
+	c := s.newCall(ctx, b, &sdk.CallToolRequest{Params: params, Extra: &sdk.RequestExtra{}})
 	c.loan = req.Loan
 	c.elicits = req.Client != nil && req.Client.Kinds.Has(mcp.ElicitForm)
 	if req.ProgressToken == nil {
@@ -200,6 +202,18 @@ func (s *Server) directCall(ctx context.Context, b *bound, req *mcp.Request) (*C
 	return c, nil
 }
 
+// member reads a member of params, if it is there.
+func member(params jsonrpc.Object, name string, into any) error {
+	text := params.Get(name)
+	if text == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return mcp.Errorf(jsonrpc.CodeInvalidParams, "params.%s is not what it should be", name)
+	}
+	return nil
+}
+
 // question is the result of a call that asks the user.
 func (c *Call) question() (mcp.Result, error) {
 	requests, err := json.Marshal(c.Result.InputRequests)
@@ -216,35 +230,79 @@ func (s *Server) answer(c *Call, b *bound, out any) (mcp.Result, error) {
 	if c.Result.InputRequests != nil {
 		return c.question()
 	}
-	t := plan.Text{Bytes: b.room(c.loan)}
-	t.Bytes = append(t.Bytes, `{"resultType":"complete","structuredContent":`...)
-	begin := len(t.Bytes)
-	if err := t.Append(out); err != nil {
+	w := writer{Text: plan.Text{Bytes: b.room(c.loan)}}
+	if err := w.member("structuredContent", out); err != nil {
 		return mcp.Result{}, fmt.Errorf("encode the answer: %w", err)
 	}
-	structured := [2]int{begin, len(t.Bytes)}
-	if string(t.Bytes[begin:]) == "null" {
-		t.Bytes = append(t.Bytes[:0], `{"resultType":"complete"`...)
-		structured = [2]int{}
+	structured := w.parts[0]
+	if string(w.Bytes[structured.from:]) == "null" {
+		w = writer{Text: plan.Text{Bytes: w.Bytes[:0]}}
+		structured = part{}
 	}
-	if err := c.appendContent(&t, structured); err != nil {
+	w.begin("content")
+	if err := c.appendContent(&w.Text, structured); err != nil {
 		return mcp.Result{}, fmt.Errorf("encode the content: %w", err)
 	}
-	if c.Result.IsError {
-		c.outcome.kind = "failed"
-		t.Bytes = append(t.Bytes, `,"isError":true`...)
-	}
+	w.end()
 	if c.source != "" {
 		c.mark()
 	}
 	if len(c.Result.Meta) > 0 {
-		t.Bytes = append(t.Bytes, `,"_meta":`...)
-		if err := t.Append(c.Result.Meta); err != nil {
+		if err := w.member("_meta", c.Result.Meta); err != nil {
 			return mcp.Result{}, fmt.Errorf("encode _meta: %w", err)
 		}
 	}
-	b.usual.Store(int64(len(t.Bytes)))
-	return mcp.RawResult(append(t.Bytes, '}')), nil
+	if c.Result.IsError {
+		c.outcome.kind = "failed"
+		_ = w.member("isError", true) // which has JSON
+	}
+	b.usual.Store(int64(len(w.Bytes)))
+	return w.result(), nil
+}
+
+// writer writes a result and notes where its members are.
+type writer struct {
+	plan.Text
+	parts []part
+	room  [4]part // for those
+}
+
+// part is a member of the result: where its value begins and ends.
+type part struct {
+	name     string
+	from, to int
+}
+
+func (w *writer) begin(name string) {
+	if w.parts == nil {
+		w.parts = w.room[:0]
+		w.Bytes = append(w.Bytes, '{')
+	} else {
+		w.Bytes = append(w.Bytes, ',')
+	}
+	w.Bytes = append(append(append(w.Bytes, '"'), name...), '"', ':')
+	w.parts = append(w.parts, part{name: name, from: len(w.Bytes)})
+}
+
+func (w *writer) end() { w.parts[len(w.parts)-1].to = len(w.Bytes) }
+
+func (w *writer) member(name string, v any) error {
+	w.begin(name)
+	err := w.Append(v)
+	w.end()
+	return err
+}
+
+func (w *writer) result() mcp.Result {
+	w.begin("resultType")
+	w.Bytes = append(w.Bytes, `"complete"`...)
+	w.end()
+	w.Bytes = append(w.Bytes, '}')
+	members := make([]jsonrpc.Member, len(w.parts))
+	for i, p := range w.parts {
+		members[i] = jsonrpc.Member{Name: p.name, Value: w.Bytes[p.from:p.to:p.to]}
+	}
+	return mcp.Result{Object: jsonrpc.Written(w.Bytes, members)}
 }
 
 // room is memory for an answer about as large as the last one.
@@ -260,7 +318,7 @@ func (b *bound) room(loan *mcp.Loan) []byte {
 // appendContent writes what people read: what the tool has put there or else the
 // JSON of the structured content, which lies between two places of t. Around what
 // somebody else has written stand two lines that say so.
-func (c *Call) appendContent(t *plan.Text, structured [2]int) error {
+func (c *Call) appendContent(t *plan.Text, structured part) error {
 	blocks := 0
 	next := func() {
 		if blocks++; blocks > 1 {
@@ -273,7 +331,7 @@ func (c *Call) appendContent(t *plan.Text, structured [2]int) error {
 		t.String(s)
 		t.Bytes = append(t.Bytes, '}')
 	}
-	t.Bytes = append(t.Bytes, `,"content":[`...)
+	t.Bytes = append(t.Bytes, '[')
 	begin, end := c.lines()
 	if begin != "" {
 		text(begin)
@@ -288,10 +346,10 @@ func (c *Call) appendContent(t *plan.Text, structured [2]int) error {
 			return err
 		}
 	}
-	if len(c.Result.Content) == 0 && structured[1] > 0 {
+	if len(c.Result.Content) == 0 && structured.to > 0 {
 		next()
 		t.Bytes = append(t.Bytes, `{"type":"text","text":`...)
-		t.Bytes = jsonrpc.AppendText(t.Bytes, t.Bytes[structured[0]:structured[1]])
+		t.Bytes = jsonrpc.AppendText(t.Bytes, t.Bytes[structured.from:structured.to])
 		t.Bytes = append(t.Bytes, '}')
 	}
 	if end != "" {

@@ -48,7 +48,7 @@ func (e *Error) Unwrap() error { return e.Err }
 var errTime = errors.New("the call has used up its time")
 
 // told returns what the caller may know of err, and logs what it may not.
-func (s *Server) told(ctx context.Context, log *slog.Logger, err error) error {
+func (s *Server) told(ctx context.Context, log *slog.Logger, o *outcome, err error) error {
 	var own *Error
 	var rpc *sdkrpc.Error
 	var wire *mcp.Error
@@ -63,14 +63,14 @@ func (s *Server) told(ctx context.Context, log *slog.Logger, err error) error {
 	case errors.As(err, &wire):
 		return &sdkrpc.Error{Code: int64(wire.Code), Message: wire.Message, Data: wire.Data}
 	case errors.Is(context.Cause(ctx), errTime):
-		outcomeOf(ctx).kind = "timeout"
+		o.kind = "timeout"
 		return &Error{Message: "the call took longer than it may", Next: "ask for less at once"}
 	case ctx.Err() != nil:
-		outcomeOf(ctx).kind = "cancelled"
+		o.kind = "cancelled"
 		return ctx.Err()
 	}
 	id := rand.Text()[:10]
-	outcomeOf(ctx).kind = "internal"
+	o.kind = "internal"
 	log.Error("call failed with an internal error", "id", id, "err", err)
 	return &Error{Message: "internal error, id " + id, Next: "the log of the server has the details under this id"}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
 
 	sdkrpc "github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -15,16 +14,6 @@ import (
 type outcome struct {
 	kind      string // ok, failed, internal, timeout or cancelled
 	truncated bool
-}
-
-type outcomeKey struct{}
-
-// outcomeOf returns the outcome of the call of ctx; of no call, one that nobody reads.
-func outcomeOf(ctx context.Context) *outcome {
-	if o, ok := ctx.Value(outcomeKey{}).(*outcome); ok {
-		return o
-	}
-	return &outcome{}
 }
 
 // guard is around everything that a client asks for: it brings back who calls,
@@ -38,27 +27,26 @@ func (s *Server) guard(next sdk.MethodHandler) sdk.MethodHandler {
 			return next(ctx, method, req)
 		}
 		o := &outcome{kind: "ok"}
-		ctx = context.WithValue(ctx, outcomeKey{}, o)
 		if method != "tools/call" { // tools have limits of their own
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeoutCause(ctx, s.about.Limits.Time, errTime)
 			defer cancel()
 		}
-		end := s.metrics.begin(name)
-		res, err := s.contain(ctx, next, method, req)
+		start := s.metrics.begin()
+		res, err := s.contain(ctx, next, method, req, o)
 		if r, ok := res.(*sdk.CallToolResult); ok && r != nil && r.IsError && o.kind == "ok" {
 			o.kind = "failed"
 		}
 		if err != nil && o.kind == "ok" {
 			o.kind = "failed"
 		}
-		end(o)
+		s.metrics.end(s.metrics.of(name), start, o)
 		return res, err
 	}
 }
 
 // contain calls next, and makes of a panic and of an error what may be told.
-func (s *Server) contain(ctx context.Context, next sdk.MethodHandler, method string, req sdk.Request) (res sdk.Result, err error) {
+func (s *Server) contain(ctx context.Context, next sdk.MethodHandler, method string, req sdk.Request, o *outcome) (res sdk.Result, err error) {
 	log := s.log.With("method", method)
 	defer func() {
 		if v := recover(); v != nil {
@@ -66,7 +54,7 @@ func (s *Server) contain(ctx context.Context, next sdk.MethodHandler, method str
 			res, err = nil, fmt.Errorf("panic: %v", v)
 		}
 		if err != nil {
-			res, err = nil, wireError(s.told(ctx, log, err))
+			res, err = nil, wireError(s.told(ctx, log, o, err))
 		}
 	}()
 	return next(ctx, method, req)
@@ -83,6 +71,3 @@ func wireError(err error) error {
 }
 
 func stack() string { return string(debug.Stack()) }
-
-// since is how long ago start was, in seconds.
-func since(start time.Time) float64 { return time.Since(start).Seconds() }

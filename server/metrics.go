@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,23 +64,44 @@ func (s *Server) label(method string, req sdk.Request) (string, bool) {
 	return "other", true
 }
 
-// begin counts a call that begins; what it returns counts its end.
-func (m metrics) begin(name string) (end func(*outcome)) {
-	start := time.Now()
+// counted are the metrics of one tool. Those of every call are looked up by their
+// labels once, with the first.
+type counted struct {
+	name    string
+	ok      func() prometheus.Counter
+	seconds func() prometheus.Observer
+}
+
+func (m metrics) of(name string) counted {
+	return counted{
+		name:    name,
+		ok:      sync.OnceValue(func() prometheus.Counter { return m.calls.WithLabelValues(name, "ok") }),
+		seconds: sync.OnceValue(func() prometheus.Observer { return m.seconds.WithLabelValues(name) }),
+	}
+}
+
+// begin counts a call that begins.
+func (m metrics) begin() (start time.Time) {
 	m.active.Inc()
 	m.totals.active.Add(1)
-	return func(o *outcome) {
-		m.active.Dec()
-		m.totals.active.Add(-1)
-		m.totals.requests.Add(1)
-		m.totals.nanoseconds.Add(int64(time.Since(start)))
-		if o.kind != "ok" {
-			m.totals.errors.Add(1)
-		}
-		if o.truncated {
-			m.truncated.WithLabelValues(name).Inc()
-		}
-		m.calls.WithLabelValues(name, o.kind).Inc()
-		m.seconds.WithLabelValues(name).Observe(since(start))
+	return time.Now()
+}
+
+// end counts a call that has ended.
+func (m metrics) end(c counted, start time.Time, o *outcome) {
+	took := time.Since(start)
+	m.active.Dec()
+	m.totals.active.Add(-1)
+	m.totals.requests.Add(1)
+	m.totals.nanoseconds.Add(int64(took))
+	c.seconds().Observe(took.Seconds())
+	if o.truncated {
+		m.truncated.WithLabelValues(c.name).Inc()
 	}
+	if o.kind == "ok" {
+		c.ok().Inc()
+		return
+	}
+	m.totals.errors.Add(1)
+	m.calls.WithLabelValues(c.name, o.kind).Inc()
 }

@@ -176,16 +176,16 @@ func (s *Server) OnClose(f func() error) {
 	s.closers = append(s.closers, f)
 }
 
-// enter begins a call, whose context ends with the server's; false when the
-// server is closed.
-func (s *Server) enter(ctx context.Context) (in context.Context, leave func(), ok bool) {
+// enter begins a call, whose context ends with the server's and when its time is
+// up; false when the server is closed.
+func (s *Server) enter(ctx context.Context, limit time.Duration) (in context.Context, leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return ctx, func() {}, false
 	}
 	s.calls.Add(1)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTime)
 	detach := context.AfterFunc(s.ctx, cancel)
 	return ctx, func() {
 		detach()

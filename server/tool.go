@@ -95,10 +95,11 @@ func AddTool[In, Out any](s *Server, t Tool, call func(ctx context.Context, c *C
 	if output == nil {
 		output = schemaOf[Out](t.Name, true)
 	}
-	b, err := bind(t, input, t.Limits.over(s.about.Limits), call)
+	b, err := bind(t, input, call)
 	if err != nil {
 		panic(fmt.Sprintf("server: tool %s: %v", t.Name, err))
 	}
+	b.limits, b.log, b.counted = t.Limits.over(s.about.Limits), s.log.With("tool", t.Name), s.metrics.of(t.Name)
 	s.sdk.AddTool(&sdk.Tool{
 		Name: t.Name, Title: t.Title, Description: t.Description,
 		Annotations: t.Hints.annotations(), InputSchema: input, OutputSchema: output,

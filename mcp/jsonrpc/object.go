@@ -13,6 +13,10 @@ type Object struct {
 	members []Member
 }
 
+// Written returns the object whose text this program has just written and of which it knows the members, all of them, in their
+// order, with values that alias raw: a large one need not be looked through once more. What does not agree makes nonsense.
+func Written(raw []byte, members []Member) Object { return Object{raw: raw, members: members} }
+
 // Edit replaces or adds the member Name, or removes it when Value is nil or empty. Value must be valid JSON text. Of two
 // edits of one name the later wins.
 type Edit struct {

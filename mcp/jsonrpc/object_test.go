@@ -213,3 +213,13 @@ func TestMessagesAreWritten(t *testing.T) {
 		})
 	}
 }
+
+func TestAnObjectThatWasWrittenIsTheOneThatIsRead(t *testing.T) {
+	raw := []byte(`{"a":1,"b":{"c":"d"}}`)
+	written := jsonrpc.Written(raw, []jsonrpc.Member{{Name: "a", Value: raw[5:6]}, {Name: "b", Value: raw[11:20]}})
+	edit := jsonrpc.Edit{Name: "b", Value: []byte("2")}
+	read, ok := jsonrpc.Split(raw)
+	if !ok || string(written.Get("b")) != string(read.Get("b")) || string(written.With(edit).Raw()) != string(read.With(edit).Raw()) {
+		t.Errorf("Written(%s): got %s and, with b replaced, %s", raw, written.Get("b"), written.With(edit).Raw())
+	}
+}
