@@ -11,7 +11,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -50,12 +49,6 @@ type Source struct {
 }
 
 var _ engine.Source = (*Source)(nil)
-
-// conn is a connection with its number, by which another can end what it does.
-type conn struct {
-	driver.Conn
-	id int64
-}
 
 // Open returns a source. Nothing is connected before it is used.
 func Open(o Options) (*Source, error) {
@@ -112,67 +105,6 @@ func configure(o Options) (*mysql.Config, error) {
 	return c, nil
 }
 
-func (s *Source) connect(ctx context.Context) (*conn, error) {
-	raw, err := s.connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c := &conn{Conn: raw}
-	for _, statement := range s.session {
-		if err := c.exec(ctx, statement); err != nil {
-			return nil, errors.Join(err, raw.Close())
-		}
-	}
-	err = c.query(ctx, "SELECT CONNECTION_ID()", nil, func(_ driver.Rows, row []driver.Value) bool {
-		if row != nil {
-			_, _ = fmt.Sscan(fmt.Sprint(row[0]), &c.id)
-		}
-		return true
-	})
-	if err != nil {
-		return nil, errors.Join(err, raw.Close())
-	}
-	return c, nil
-}
-
-func (c *conn) exec(ctx context.Context, sql string) error {
-	_, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, sql, nil)
-	return err
-}
-
-var errEnough = errors.New("enough rows")
-
-// query runs one prepared statement. When take wants no more, the error is
-// errEnough and the connection has rows that nobody reads.
-func (c *conn) query(ctx context.Context, sql string, args []any, take func(driver.Rows, []driver.Value) bool) error {
-	statement, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, sql)
-	if err != nil {
-		return err
-	}
-	values := make([]driver.NamedValue, len(args))
-	for i, arg := range args {
-		values[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
-	}
-	rows, err := statement.(driver.StmtQueryContext).QueryContext(ctx, values)
-	if err != nil {
-		return errors.Join(err, statement.Close())
-	}
-	row := make([]driver.Value, len(rows.Columns()))
-	if !take(rows, nil) { // columns, before there are rows
-		return errEnough
-	}
-	for {
-		switch err := rows.Next(row); {
-		case errors.Is(err, io.EOF):
-			return errors.Join(rows.Close(), statement.Close())
-		case err != nil:
-			return err
-		case !take(rows, row):
-			return errEnough
-		}
-	}
-}
-
 func (s *Source) Run(ctx context.Context, q engine.Query, rows engine.Rows) error {
 	sql, err := reads(q.SQL, s.allowed)
 	if err != nil {
@@ -187,17 +119,21 @@ func (s *Source) Run(ctx context.Context, q engine.Query, rows engine.Rows) erro
 func (s *Source) run(ctx context.Context, sql string, q engine.Query, rows engine.Rows) error {
 	err := s.pool.Do(ctx, func(c *conn) error {
 		p := &pouring{rows: rows, skip: q.Skip, most: q.Max}
-		err := c.query(ctx, sql, q.Args, p.take)
-		if errors.Is(err, errEnough) || ctx.Err() != nil {
+		err := c.atMost(ctx, q.Skip+q.Max)
+		if err == nil {
+			err = c.query(ctx, sql, q.Args, p.take)
+		}
+		switch {
+		case errors.Is(err, errUnread):
 			s.kill(context.WithoutCancel(ctx), c.id)
-			if errors.Is(err, errEnough) {
-				return backend.Broken(err)
-			}
+			return backend.Broken(err)
+		case ctx.Err() != nil:
+			s.kill(context.WithoutCancel(ctx), c.id)
 			return backend.Broken(ctx.Err())
 		}
 		return err
 	})
-	if errors.Is(err, errEnough) {
+	if errors.Is(err, errUnread) {
 		return nil
 	}
 	return told(ctx, err)

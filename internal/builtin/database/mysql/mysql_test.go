@@ -69,6 +69,7 @@ CREATE USER reader@'%'; GRANT SELECT ON test.* TO reader@'%'; CREATE USER writer
 	t.Run("nothing is written", func(t *testing.T) { nothingIsWritten(t, root, s) })
 	t.Run("reading is let through", func(t *testing.T) { readingIsLetThrough(t, s) })
 	t.Run("a cut answer is the prefix of the whole", func(t *testing.T) { prefix(t, s) })
+	t.Run("a cut answer keeps the connection", func(t *testing.T) { cutKeeps(t, open(t, url)) })
 	t.Run("a cancelled statement is gone within a second", func(t *testing.T) { killed(t, root, s) })
 	t.Run("changes are bounded and one statement", func(t *testing.T) { writing(t, root, url) })
 	t.Run("the role is looked at", func(t *testing.T) {
@@ -167,6 +168,27 @@ func prefix(t *testing.T, s *mysql.Source) {
 			s.Run(t.Context(), engine.Query{SQL: statement, Skip: 777, Max: 3}, &skipped))
 		if err != nil || len(all.rows) != 2000 || strings.Join(part.rows, "") != strings.Join(all.rows[:777], "") || strings.Join(skipped.rows, "") != strings.Join(all.rows[777:780], "") {
 			t.Errorf("%s: %d rows, and %d that are not their prefix (%v)", statement, len(all.rows), len(part.rows), err)
+		}
+	}
+}
+
+// cutKeeps says that an answer that is cut does not cost the connection, unless there is much that nobody reads.
+func cutKeeps(t *testing.T, s *mysql.Source) {
+	before, err := run(t.Context(), s, "SELECT CONNECTION_ID()")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		sql  string
+		same bool
+	}{{"SELECT * FROM big a, big b", true}, {"SELECT * FROM big LIMIT 1500", true}, {"SELECT * FROM big a, big b LIMIT 1000000", false}} {
+		c := collected{most: 5}
+		if err := s.Run(t.Context(), engine.Query{SQL: tc.sql, Max: 1001}, &c); err != nil || len(c.rows) != 5 {
+			t.Errorf("%s: got %d rows, %v", tc.sql, len(c.rows), err)
+		}
+		after, err := run(t.Context(), s, "SELECT CONNECTION_ID()")
+		if same := err == nil && after[0] == before[0]; same != tc.same {
+			t.Errorf("%s: the connection was %v and is %v (%v), want the same: %v", tc.sql, before, after, err, tc.same)
 		}
 	}
 }
