@@ -217,6 +217,11 @@ func (s *Server) contain(next http.Handler) http.Handler {
 				writeJSON(w, http.StatusInternalServerError, map[string]any{"jsonrpc": "2.0", "id": nil, "error": map[string]any{"code": -32603, "message": "internal error"}})
 			}
 		}()
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			// net/http reads a body in chunks though a length is given too, and does not tell. Who gave both may have meant
+			// another request by what comes next, so that nothing does (RFC 9112, 6.1).
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -78,9 +78,9 @@ func Climbs(target string) []string {
 		"file:///" + target, "file://localhost/" + target, "\\\\?\\" + target, "C:\\" + target, "/proc/self/root/" + target, "/proc/1/root/" + target, "/dev/fd/../../../" + target}
 	for _, u := range up {
 		for _, s := range separators {
-			for _, depth := range []int{1, 2, 8, 24} {
+			for _, depth := range []int{1, 8} {
 				climb := strings.Repeat(u+s, depth)
-				all = append(all, climb+strings.ReplaceAll(target, "/", s), "docs"+s+climb+target, "docs"+s+climb+target+"%00.txt", climb+target+s)
+				all = append(all, climb+strings.ReplaceAll(target, "/", s), "docs"+s+climb+target+"%00.txt", climb+target+s)
 			}
 		}
 	}
