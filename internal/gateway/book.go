@@ -42,10 +42,13 @@ type list struct {
 	tried   time.Time // last fetch, good or not
 	digest  [sha256.Size]byte
 	pending chan struct{} // closed when the fetch under way has ended; nil when none is
+	began   time.Time     // when that was started
 	told    bool          // the server has announced a change: who listens is told, whatever the fetch finds
 	owed    bool          // the list may differ from what who listens knows: it is fetched until that succeeds
 	waits   bool          // to be fetched again, after failures in a row
 	failed  int
+	given   bool              // somebody has an answer from it, or in its place
+	gave    [sha256.Size]byte // digest of what was answered, or announced since; zero for nothing
 }
 
 // book has the lists of one server as one class of callers sees them.
@@ -59,6 +62,7 @@ type book struct {
 	mu      sync.Mutex // guards what follows
 	about   *mcp.Server
 	lists   [kindCount]list
+	due     [kindCount]news // by group, what waits for the other list of the group
 	watched bool
 }
 
@@ -136,40 +140,11 @@ func (b *book) retry(k kind) {
 	})
 }
 
-// get returns a list that may be used. One that has expired, unannounced, is
-// still returned and fetched behind the caller's back; one that is not known,
-// or known to have changed, is waited for until ctx ends. What comes back then
-// is what was known last, with the reason in err.
-func (b *book) get(ctx context.Context, k kind) list {
-	b.mu.Lock()
-	l := &b.lists[k]
-	now := b.shelf.gateway.o.Now()
-	if l.loaded && l.valid && now.Before(l.expires) || l.err != nil && now.Sub(l.tried) < retryFetch {
-		out := *l
-		b.mu.Unlock()
-		return out
-	}
-	wait := !l.loaded || !l.valid || l.hinted
-	done := b.fetch(k)
-	out := *l
-	b.mu.Unlock()
-	if !wait {
-		return out
-	}
-	select {
-	case <-done:
-		return b.snapshot(k)
-	case <-ctx.Done():
-		out.err = mcp.Errorf(mcp.CodeTimeout, "did not answer %s in time", k.method())
-		return out
-	}
-}
-
 // fetch starts a fetch unless one is under way. b.mu is held.
 func (b *book) fetch(k kind) <-chan struct{} {
 	l := &b.lists[k]
 	if l.pending == nil {
-		l.pending = make(chan struct{})
+		l.pending, l.began = make(chan struct{}), b.shelf.gateway.o.Now()
 		b.shelf.gateway.work.Go(func() { b.refresh(k) })
 	}
 	return l.pending
@@ -197,40 +172,44 @@ func (b *book) meet(ctx context.Context) bool {
 }
 
 func (b *book) refresh(k kind) {
-	g := b.shelf.gateway
-	ctx, cancel := context.WithTimeout(mcp.WithPrincipal(b.shelf.ctx, b.principal), g.o.FetchTimeout)
+	ctx, cancel := context.WithTimeout(mcp.WithPrincipal(b.shelf.ctx, b.principal), b.shelf.gateway.o.FetchTimeout)
 	defer cancel()
 	fresh, err := b.download(ctx, k)
 	b.mu.Lock()
+	n := b.take(k, fresh, err)
+	b.mu.Unlock()
+	b.shelf.gateway.changed()
+	b.shelf.announce(b, n)
+}
+
+// take keeps what a fetch has found, and returns what who listens has to be told.
+// b.mu is held.
+func (b *book) take(k kind, fresh list, err error) news {
 	l := &b.lists[k]
-	l.tried, l.err = g.o.Now(), err
 	close(l.pending)
 	l.pending = nil
-	differs := false
+	l.tried, l.err = b.shelf.gateway.o.Now(), err
 	if err != nil {
 		l.valid = false // what is known may be old: ask again
 		l.failed++
 		if l.owed {
 			b.retry(k)
 		}
-	} else {
-		differs = l.told || l.loaded && l.digest != fresh.digest || !l.loaded && len(fresh.entries) > 0
-		first, again := !l.loaded, l.again
-		fresh.tried, fresh.loaded, fresh.valid = l.tried, true, !again
-		fresh.waits, fresh.owed = l.waits, again
-		*l = fresh
-		if first && b.class.owner != "" {
-			differs = false // its only reader is waiting for it
-		}
-		if again {
-			b.fetch(k)
-		}
+		return b.gather(k, news{})
 	}
-	b.mu.Unlock()
-	g.changed()
-	if differs {
-		g.hub.announce(b.shelf.server.Name, b.class.owner, k)
+	n := news{told: l.told, differs: l.differsFrom(fresh), grown: l.digest != fresh.digest && (l.loaded || len(fresh.entries) > 0)}
+	fresh.tried, fresh.loaded, fresh.valid = l.tried, true, !l.again
+	fresh.waits, fresh.owed = l.waits, l.again
+	fresh.given, fresh.gave = l.given, l.gave
+	if n.told || n.differs {
+		fresh.gave = fresh.digest
 	}
+	again := l.again
+	*l = fresh
+	if again {
+		b.fetch(k)
+	}
+	return b.gather(k, n)
 }
 
 // download asks for all pages of a list.
@@ -334,8 +313,22 @@ func (b *book) discover(ctx context.Context) (*mcp.Server, error) {
 	return &about, nil
 }
 
-// known returns what the server last said of itself; nil when it never did.
+// known returns what the server last said of itself to this class, else to the
+// gateway; nil when it never did.
 func (b *book) known() *mcp.Server {
+	if about := b.heard(); about != nil || b.class.owner != "" {
+		return about
+	}
+	for _, other := range b.shelf.all() {
+		if about := other.heard(); about != nil && other.class == itsOwn {
+			return about
+		}
+	}
+	return nil
+}
+
+// heard returns what the server last said of itself to this class.
+func (b *book) heard() *mcp.Server {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.about

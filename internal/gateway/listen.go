@@ -32,6 +32,7 @@ type hub struct {
 type subscriber struct {
 	server string    // whose changes count; empty for all
 	owners [2]string // of the lists that are the subscriber's own, where a server is not shared
+	class  class     // of the lists that it has of those that are
 	lists  [kindCount]bool
 	wake   chan struct{} // something waits
 
@@ -54,18 +55,6 @@ func (h *hub) remove(s *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.subscribers, s)
-}
-
-// announce tells who listens that a server's list has changed: everybody, or whose
-// list it is.
-func (h *hub) announce(server, owner string, k kind) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.subscribers {
-		if s.lists[k] && (s.server == "" || s.server == server) && (owner == "" || slices.Contains(s.owners[:], owner)) {
-			s.put(mcp.Notification{Method: k.changed()})
-		}
-	}
 }
 
 // announceAll tells everybody that everything may have changed.
@@ -141,7 +130,7 @@ func (g *Gateway) listen(ctx context.Context, req *mcp.Request, name string) (mc
 		return mcp.Result{}, gone(name)
 	}
 	sub := newSubscriber(wanted, sc.about())
-	sub.owners = ownersOf(ctx, req.Client)
+	sub.owners, sub.class = ownersOf(ctx, req.Client), sharedClass(req.Client)
 	g.hub.add(sub)
 	defer g.hub.remove(sub)
 	acknowledged := false

@@ -144,8 +144,8 @@ func (m *many) gather(ctx context.Context, c *mcp.Client, k kind) []part {
 	for i, member := range m.members {
 		parts[i].member = member
 		b := member.shelf.book(ctx, c)
-		if l, ok := b.usable(k); ok {
-			parts[i].list = l
+		if b.usable(k) {
+			parts[i].list = b.answer(k, nil)
 			continue
 		}
 		wg.Go(func() { parts[i].list = b.get(ctx, k) })
@@ -154,12 +154,12 @@ func (m *many) gather(ctx context.Context, c *mcp.Client, k kind) []part {
 	return parts
 }
 
-// usable returns the list if nothing has to be done for it.
-func (b *book) usable(k kind) (list, bool) {
+// usable reports whether nothing has to be done for the list.
+func (b *book) usable(k kind) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := b.lists[k]
-	return l, l.loaded && l.valid && b.shelf.gateway.o.Now().Before(l.expires)
+	return l.loaded && l.valid && b.shelf.gateway.o.Now().Before(l.expires)
 }
 
 // prepare writes the pages.

@@ -82,6 +82,7 @@ func (sh *shelf) changedFor(ctx context.Context, c *mcp.Client, changed kind) {
 	b := sh.book(ctx, c)
 	for k := range kindCount {
 		if k.changed() == changed.changed() {
+			b.forget(k)
 			b.invalidate(k)
 		}
 	}

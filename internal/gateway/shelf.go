@@ -43,8 +43,9 @@ type shelf struct {
 
 	troubles troubles
 
-	mu    sync.Mutex // guards books
-	books map[class]*book
+	mu       sync.Mutex // guards what follows
+	books    map[class]*book
+	settling [kindCount]bool // changes that were announced, and are left to settle
 }
 
 func newShelf(g *Gateway, s Server) *shelf {
@@ -62,12 +63,17 @@ func (sh *shelf) start() {
 
 func (sh *shelf) stop() { sh.cancel() }
 
+// sharedClass returns the class of a caller at servers that are shared.
+func sharedClass(c *mcp.Client) class {
+	if c == nil {
+		return class{}
+	}
+	return class{kinds: c.Kinds, modern: c.Revision.Modern()}
+}
+
 // classOf returns the class of who asks.
 func (sh *shelf) classOf(ctx context.Context, c *mcp.Client) class {
-	cl := class{}
-	if c != nil {
-		cl.kinds, cl.modern = c.Kinds, c.Revision.Modern()
-	}
+	cl := sharedClass(c)
 	principal := mcp.PrincipalOf(ctx).ID
 	switch sh.server.Isolation {
 	case PerPrincipal:
@@ -181,12 +187,29 @@ func (sh *shelf) listen(b *book) bool {
 
 // heard takes a notification of the server.
 func (sh *shelf) heard(method string) {
-	for k := range kindCount {
+	for _, k := range []kind{tools, prompts, resources} { // templates go with resources
 		if k.changed() == method {
 			sh.invalidate(k)
-			sh.renew(k)
+			sh.settle(k)
 		}
 	}
+}
+
+// settle renews a list that was announced to have changed when that has settled.
+func (sh *shelf) settle(k kind) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.settling[k] || sh.ctx.Err() != nil {
+		return
+	}
+	sh.settling[k] = true
+	sh.gateway.work.Go(func() {
+		pause(sh.ctx, settleTime)
+		sh.mu.Lock()
+		sh.settling[k] = false
+		sh.mu.Unlock()
+		sh.renew(k)
+	})
 }
 
 // recheck fetches all lists for the gateway itself, whose book own is, and for

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
-	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
 // maxHeard bounds what waits to be told to one session. What says the same as
@@ -18,6 +17,7 @@ const maxHeard = 16
 type newsKey struct {
 	principal string
 	revision  mcp.Revision
+	kinds     mcp.Kinds
 }
 
 // newsroom hears of changed lists for the sessions that want to hear of nothing
@@ -36,7 +36,7 @@ type desk struct {
 
 // join has s hear of changed lists until leave is called.
 func (r *newsroom) join(s *Session) (leave func()) {
-	key := newsKey{s.who.ID, s.client.Revision}
+	key := newsKey{s.who.ID, s.client.Revision, s.client.Kinds}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.desks[key]
@@ -48,7 +48,7 @@ func (r *newsroom) join(s *Session) (leave func()) {
 			r.desks = make(map[newsKey]*desk)
 		}
 		r.desks[key] = d
-		anyone := mcp.NewClient(s.client.Revision, nil, jsonrpc.Object{})
+		anyone := &mcp.Client{Revision: s.client.Revision, Kinds: s.client.Kinds}
 		req := &mcp.Request{Method: "subscriptions/listen", Params: filter(nil, false), Client: anyone}
 		s.server.listens.Go(func() { s.server.listen(ctx, req, func([]string) {}, func(n mcp.Notification) { r.tell(d, n) }) })
 	}
