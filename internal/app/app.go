@@ -131,7 +131,7 @@ func (a *App) lay(cfg *config.Config) error {
 		return err
 	}
 	a.processes, err = supervisor.New(supervisor.Options{
-		Log: a.log, Environ: a.o.Environ, Redact: a.secrets.Lines,
+		Log: a.log, Environ: a.o.Environ, Redact: a.secrets.Lines, Tunnel: a.tunnel,
 		LogDir: cfg.Processes.LogDir, LogBytes: int64(cfg.Processes.LogSize), PIDDir: cfg.Processes.PidDir,
 	})
 	if err != nil {

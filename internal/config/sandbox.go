@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -20,9 +21,13 @@ type Sandbox struct {
 	// Files and directories that it may also write, besides its package manager's caches and directories for temporary
 	// files.
 	Write []string `yaml:"write" path:"true" aka:"read_write" example:"[~/notes]"`
-	// Which network it has: that of the machine (host) or none, which takes level 2 to hold for everything; at level 1 it
-	// is TCP that is closed. auto is host at levels 0 and 1, and none above.
-	Network string `yaml:"network" default:"auto" enum:"auto|host|none"`
+	// Which network it has: that of the machine (host), none, which takes level 2 to hold for everything and at level 1
+	// closes TCP, or none but a proxy that leads to hosts (proxy), which takes level 2. auto is host at levels 0 and 1,
+	// and none above.
+	Network string `yaml:"network" default:"auto" enum:"auto|host|none|proxy"`
+	// Where the proxy leads: names of hosts, *.example.org for all below one, addresses and networks. When empty it is
+	// every public address. A name or address that stands here may be a private one; what a name with * means may not.
+	Hosts []string `yaml:"hosts" aka:"allowed_hosts" example:"[api.example.org, \"*.files.example.org\"]"`
 	// Whether the program may gain privileges, by sudo for one. Only at level 0.
 	Privileges bool `yaml:"privileges" default:"false"`
 	// Most files that one process has open. 0 means as many as the gateway.
@@ -46,6 +51,17 @@ func (c *checker) sandbox(path string, s Sandbox) {
 	}
 	if s.Privileges && s.Level > 0 && c.either(path, "sandbox.level", "sandbox.privileges") {
 		c.fault(path+".sandbox.privileges", fmt.Sprintf("is not possible at level %d", s.Level), "remove it, or make level 0")
+	}
+	if s.Network == "proxy" && s.Level < 2 && c.either(path, "sandbox.network", "sandbox.level") {
+		c.fault(path+".sandbox.network", fmt.Sprintf("proxy takes level 2, and level is %d", s.Level), "make level 2, and min_level too if it must not start without")
+	}
+	if len(s.Hosts) > 0 && s.Network != "proxy" && c.either(path, "sandbox.network", "sandbox.hosts") {
+		c.fault(path+".sandbox.hosts", "counts for network: proxy only, and network is "+s.Network, "make network proxy, or remove hosts")
+	}
+	for i, host := range s.Hosts {
+		if host == "" || strings.Contains(host, "://") || strings.ContainsAny(host, " \t@?#") {
+			c.fault(fmt.Sprintf("%s.sandbox.hosts[%d]", path, i), fmt.Sprintf("%q is no host", host), "write a name, an address or a network, without scheme and port")
+		}
 	}
 	if s.CPUTime%time.Second != 0 {
 		c.fault(path+".sandbox.cpu_time", "counts whole seconds", "write it like 90s")

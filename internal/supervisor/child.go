@@ -157,6 +157,9 @@ func (c *Child) run() {
 	if limit := c.spec.Sandbox.Bounds.Memory; limit > 0 {
 		c.wg.Go(func() { guardMemory(p, limit) })
 	}
+	if p.task.proxy != nil {
+		c.wg.Go(func() { c.serveProxy(p) })
+	}
 	recovery := c.tellStart(p, confined.Level.String())
 	defer recovery.Stop()
 	if notes := confined.Notes; len(notes) > 0 {

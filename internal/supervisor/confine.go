@@ -25,7 +25,8 @@ func RulesOf(u config.Upkeep) sandbox.Rules {
 	s := u.Sandbox
 	r := sandbox.Rules{
 		Level: sandbox.Level(s.Level), MinLevel: sandbox.Level(s.MinLevel), Read: s.Read, Write: s.Write,
-		NoNetwork: s.Network == "none" || s.Network == "auto" && s.Level >= int(sandbox.Namespaces),
+		NoNetwork: s.Network == "none" || s.Network == "proxy" || s.Network == "auto" && s.Level >= int(sandbox.Namespaces),
+		Proxy:     s.Network == "proxy", Hosts: s.Hosts,
 		Limits: sandbox.Limits{OpenFiles: uint64(s.OpenFiles), FileBytes: uint64(s.FileSize), AddressSpace: uint64(s.AddressSpace),
 			CPUSeconds: uint64(s.CPUTime / time.Second)},
 		Bounds: sandbox.Bounds{Memory: int64(u.MemoryLimit), CPU: u.CPUQuota / 100, Processes: s.Processes},
@@ -80,7 +81,13 @@ func (s *Supervisor) confine(ctx context.Context, l *launch, spec *Spec) (Confin
 		}
 		plan.Read, plan.Write = append(read, r.Read...), append(write, r.Write...)
 	}
-	if r.NoNetwork && plan.Level < sandbox.Namespaces {
+	switch {
+	case plan.Level >= sandbox.Namespaces && r.Proxy && s.tunnel != nil:
+		plan.Proxy = true
+		l.env = throughProxy(l.env)
+	case r.Proxy:
+		c.Notes = append(c.Notes, "network: there is no proxy below level 2; only TCP is closed there, and nothing below level 1")
+	case r.NoNetwork && plan.Level < sandbox.Namespaces:
 		c.Notes = append(c.Notes, "network: only TCP is closed below level 2, and nothing below level 1")
 	}
 	bound(&c, l, r.Bounds, system)

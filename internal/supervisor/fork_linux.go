@@ -30,11 +30,15 @@ func (s *shim) fork(r request) (pid int, groups []string, err error) {
 		}
 		groups = plan.Groups
 	}
+	files := make([]uintptr, len(r.files)) // the fourth is sandbox.ProxySocket
+	for i, fd := range r.files {
+		files[i] = uintptr(fd)
+	}
 	start := func() {
 		pid, err = syscall.ForkExec(path, argv, &syscall.ProcAttr{
 			Dir:   string(r.Dir),
 			Env:   split(r.Env),
-			Files: []uintptr{uintptr(r.files[0]), uintptr(r.files[1]), uintptr(r.files[2])},
+			Files: files,
 			Sys:   sys,
 		})
 	}

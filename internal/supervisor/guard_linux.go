@@ -44,6 +44,12 @@ func (g *guard) spawn(ctx context.Context, l launch) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.plan != nil && l.plan.Proxy {
+		if p.proxy, p.theirs[sandbox.ProxySocket], err = socketPair(); err != nil {
+			p.close()
+			return nil, err
+		}
+	}
 	t := newTask()
 	p.give(t)
 	t.order = func(o order) { link.say(frame{Op: string(o), ID: id}) }
@@ -125,13 +131,17 @@ type posted struct {
 
 // start sends a launch and returns where its answer will come.
 func (k *link) start(id uint64, l launch, t *task, p *pipes) (<-chan error, error) {
-	fds := make([]int, len(p.theirs))
-	for i, f := range p.theirs {
-		fds[i] = int(f.Fd())
+	var fds []int
+	for _, f := range p.theirs {
+		if f == nil {
+			continue
+		}
+		fd := int(f.Fd())
 		// The child must find a descriptor that blocks, whatever the runtime did to ours.
-		if err := syscall.SetNonblock(fds[i], false); err != nil {
+		if err := syscall.SetNonblock(fd, false); err != nil {
 			return nil, fmt.Errorf("prepare pipes: %w", err)
 		}
+		fds = append(fds, fd)
 	}
 	answer := make(chan error, 1)
 	k.mu.Lock()

@@ -196,14 +196,14 @@ func (s *shim) serve(r request) bool {
 	return false
 }
 
-// start starts a command with the three descriptors of r, in its own process group, and answers.
+// start starts a command with the three or four descriptors of r, in its own process group, and answers.
 func (s *shim) start(r request) {
 	defer func() {
 		for _, fd := range r.files {
 			_ = unix.Close(fd) // the child has its own
 		}
 	}()
-	if len(r.files) != 3 {
+	if n := len(r.files); n != 3 && n != 4 {
 		s.say(frame{Op: opFailed, ID: r.ID, Errno: int(unix.EBADF)})
 		return
 	}

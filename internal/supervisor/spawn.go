@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"time"
 
@@ -38,6 +39,7 @@ type task struct {
 
 	stdin          io.WriteCloser
 	stdout, stderr io.ReadCloser
+	proxy          *net.UnixConn // brings the listener of its proxy; nil when it has none
 
 	exited chan struct{} // closed when the command itself has ended
 	gone   chan struct{} // closed after exited, when nothing that it started is left
@@ -68,11 +70,12 @@ func newTask() *task {
 	return &task{exited: make(chan struct{}), gone: make(chan struct{})}
 }
 
-// pipes are the three pipes of a child and their two sides.
+// pipes are the three pipes of a child, and the socket for its proxy if there is one, and their two sides.
 type pipes struct {
-	stdin          *os.File // ours
-	stdout, stderr *os.File // ours
-	theirs         [3]*os.File
+	stdin          *os.File      // ours
+	stdout, stderr *os.File      // ours
+	proxy          *net.UnixConn // ours; nil without a proxy
+	theirs         [4]*os.File
 }
 
 func newPipes() (*pipes, error) {
@@ -96,7 +99,7 @@ func newPipes() (*pipes, error) {
 
 // give hands our side to t.
 func (p *pipes) give(t *task) {
-	t.stdin, t.stdout, t.stderr = p.stdin, p.stdout, p.stderr
+	t.stdin, t.stdout, t.stderr, t.proxy = p.stdin, p.stdout, p.stderr, p.proxy
 }
 
 // closeTheirs is called when the child has its side.
@@ -111,6 +114,9 @@ func (p *pipes) close() {
 	closeFile(p.stdin)
 	closeFile(p.stdout)
 	closeFile(p.stderr)
+	if p.proxy != nil {
+		_ = p.proxy.Close()
+	}
 }
 
 // closeFile closes a pipe end that may never have been opened; a pipe has nothing left to say on close.

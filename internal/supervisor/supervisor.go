@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,10 @@ type Options struct {
 	// called for each process's standard error, of which neither the log, nor the file, nor a report gets anything else,
 	// and for what a process writes besides messages (Process.Redactor). Nil leaves lines as they are.
 	Redact func() func(line string) string
+	// Tunnel serves the proxy of a child whose sandbox has one: it takes connections of l until ctx ends or l is closed,
+	// closes it, and returns when all of them have ended. server is the child's name, hosts are those of its rules. Nil
+	// leaves such children without a network.
+	Tunnel func(ctx context.Context, l net.Listener, server string, hosts []string)
 	// PIDDir gets NAME.pid, with one process id per line; empty means none.
 	PIDDir string
 	// Direct starts children without the guard, with the lesser promise of other systems (see the package comment). It is
@@ -50,6 +55,7 @@ type Supervisor struct {
 	times   times
 	log     *slog.Logger
 	redact  func() func(string) string
+	tunnel  func(context.Context, net.Listener, string, []string)
 	environ []string
 	spawner spawner
 	traces  *traces
@@ -100,6 +106,7 @@ func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
 		times:   times{linger: lingerTime, lastWords: lastWordsTime},
 		log:     opts.Log,
 		redact:  opts.Redact,
+		tunnel:  opts.Tunnel,
 		environ: slices.Clone(opts.Environ),
 		spawner: s,
 		traces: &traces{logDir: opts.LogDir, pidDir: opts.PIDDir, logBytes: opts.LogBytes, logFiles: opts.LogFiles,

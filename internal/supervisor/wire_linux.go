@@ -13,7 +13,7 @@ import (
 )
 
 // The gateway and the guard speak over a socket pair: 4 bytes of length, then a JSON object. Three descriptors (standard
-// input, output and error of the child) travel with the length of a start.
+// input, output and error of the child) travel with the length of a start, and a socket if its sandbox has a proxy.
 
 // maxFrame bounds a message: the kernel takes at most 6 MiB of arguments and environment.
 const maxFrame = 8 << 20
@@ -103,7 +103,7 @@ func readFrame(conn *net.UnixConn) (frame, []int, error) {
 // readHead fills head. The kernel never merges bytes with descriptors into a read of the bytes before them, and the body
 // is read by its exact length, so descriptors can only arrive here.
 func readHead(conn *net.UnixConn, head []byte) (files []int, err error) {
-	oob := make([]byte, unix.CmsgSpace(3*4))
+	oob := make([]byte, unix.CmsgSpace(4*4))
 	for got := 0; got < len(head); {
 		n, oobn, _, _, err := conn.ReadMsgUnix(head[got:], oob)
 		if oobn > 0 {

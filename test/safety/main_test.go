@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // patience is how long anything may take that has to happen at all. It is long
@@ -22,6 +24,7 @@ const patience = 2 * time.Minute
 
 // TestMain makes the test binary also the programs that the gateway starts.
 func TestMain(m *testing.M) {
+	sandbox.ShimMain(os.Args) // for Probe
 	if len(os.Args) > 1 {
 		if role, ok := roles()[os.Args[1]]; ok {
 			role(os.Args[2:])

@@ -48,7 +48,7 @@ func (p *Plan) lock() error {
 	// One set of rules for all of it: a second one would forbid to move files between directories, whatever it is about.
 	config := landlock.V7
 	config.HandledAccessNet = 0
-	if p.NoNetwork {
+	if p.NoNetwork && !p.Proxy {
 		config.HandledAccessNet = landlock.V9.HandledAccessNet // TCP, and UDP on kernels that have come to it
 	}
 	if err := config.BestEffort().Restrict(rules...); err != nil {

@@ -68,8 +68,12 @@ type Rules struct {
 	Read, Write []string
 	// NoNetwork leaves the child without one: wholly from level 2 on, without TCP at level 1.
 	NoNetwork bool
-	Limits    Limits
-	Bounds    Bounds
+	// Proxy, besides NoNetwork, gives it a proxy on its own loopback, which reaches Hosts; from level 2 on.
+	Proxy bool
+	// Hosts are destinations, as internal/egress reads them; none means all that are public.
+	Hosts  []string
+	Limits Limits
+	Bounds Bounds
 }
 
 // Plan is all that the process needs to know that becomes the child.
@@ -78,11 +82,19 @@ type Plan struct {
 	Read      []string `json:"read,omitempty"`  // absolute; may be read and run
 	Write     []string `json:"write,omitempty"` // absolute; may be read, run and written
 	NoNetwork bool     `json:"no_network,omitempty"`
+	Proxy     bool     `json:"proxy,omitempty"` // its listener is handed out over ProxySocket
 	Limits    Limits   `json:"limits"`
 	Groups    []string `json:"groups,omitempty"` // directories of control groups to enter
 	Stage     int      `json:"stage,omitempty"`  // 1: process 1 of its namespaces
 	Dumb      bool     `json:"dumb,omitempty"`   // end well instead of becoming a program: for Probe
 }
+
+// ProxySocket is the descriptor of the process that Plan.Argv starts over which the listener of a plan's proxy goes to
+// whoever serves it: a UNIX socket. ProxyAddress is where programs in the sandbox find it.
+const (
+	ProxySocket  = 3
+	ProxyAddress = "127.0.0.1:3128"
+)
 
 // Validate reports every fault.
 func (r *Rules) Validate() error {

@@ -178,6 +178,11 @@ func (p *Plan) reign(path string, argv []string) error {
 	if err := p.furnish(); err != nil {
 		return err
 	}
+	if p.Proxy {
+		if err := offerProxy(); err != nil {
+			return err
+		}
+	}
 	next := *p
 	next.Stage = 2
 	args, err := next.Argv(path, argv)
