@@ -230,13 +230,13 @@ func (s *Server) answer(c *Call, b *bound, out any) (mcp.Result, error) {
 	if c.Result.InputRequests != nil {
 		return c.question()
 	}
-	w := writer{Text: plan.Text{Bytes: b.room(c.loan)}}
+	w := writer{Text: plan.Text{Bytes: b.room(c.loan), Plans: &s.plans}}
 	if err := w.member("structuredContent", out); err != nil {
 		return mcp.Result{}, fmt.Errorf("encode the answer: %w", err)
 	}
 	structured := w.parts[0]
 	if string(w.Bytes[structured.from:]) == "null" {
-		w = writer{Text: plan.Text{Bytes: w.Bytes[:0]}}
+		w = writer{Text: plan.Text{Bytes: w.Bytes[:0], Plans: &s.plans}}
 		structured = part{}
 	}
 	w.begin("content")
@@ -349,7 +349,7 @@ func (c *Call) appendContent(t *plan.Text, structured part) error {
 	if len(c.Result.Content) == 0 && structured.to > 0 {
 		next()
 		t.Bytes = append(t.Bytes, `{"type":"text","text":`...)
-		t.Bytes = jsonrpc.AppendText(t.Bytes, t.Bytes[structured.from:structured.to])
+		t.Bytes = jsonrpc.AppendString(t.Bytes, t.Bytes[structured.from:structured.to])
 		t.Bytes = append(t.Bytes, '}')
 	}
 	if end != "" {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/sdkserver"
+	"github.com/dragoman-mcp/dragoman/server/internal/plan"
 )
 
 // About is what a server says of itself.
@@ -52,6 +53,7 @@ type Server struct {
 	carrier  carrier
 	checks   checks
 	tools    sync.Map // of *bound, by name
+	plans    plan.Plans
 
 	ctx    context.Context // of what the server does by itself; ends with Close
 	cancel context.CancelFunc

@@ -289,13 +289,9 @@ func (p *stringPool) keep(text []byte) string {
 }
 
 // AppendString appends s to dst as a quoted JSON string. The result is valid UTF-8 always: bytes of s that are not become
-// U+FFFD. Only what RFC 8259 §7 demands is escaped.
-func AppendString(dst []byte, s string) []byte {
-	return AppendText(dst, []byte(s)) // the compiler makes no copy of what is only read
-}
-
-// AppendText is AppendString for bytes. They may be a part of dst, as when JSON is told as text once more.
-func AppendText(dst, d []byte) []byte {
+// U+FFFD. Only what RFC 8259 §7 demands is escaped. s may be a part of dst, as when JSON is told as text once more.
+func AppendString[T string | []byte](dst []byte, s T) []byte {
+	d := []byte(s) // the compiler makes no copy of what is only read
 	dst = append(slices.Grow(dst, len(d)+len(d)/16+2*room), '"')
 	for i := 0; ; {
 		dst, i = appendPlain(dst, d, i)

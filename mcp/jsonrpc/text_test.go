@@ -132,13 +132,13 @@ func TestAppendStringWhereverSomethingStands(t *testing.T) {
 	}
 }
 
-func TestAppendTextOfItself(t *testing.T) {
+func TestAppendStringOfItself(t *testing.T) {
 	dst := []byte(`{"a":"b"}`)
 	for range 3 {
-		dst = jsonrpc.AppendText(dst, dst)
+		dst = jsonrpc.AppendString(dst, dst)
 	}
 	if want := 9 + 15; len(dst) < want || !strings.HasPrefix(string(dst), `{"a":"b"}"{\"a\":\"b\"}"`) {
-		t.Errorf("AppendText of what stands before: got %s", dst)
+		t.Errorf("AppendString of what stands before: got %s", dst)
 	}
 }
 

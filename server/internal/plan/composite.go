@@ -9,14 +9,14 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
-func listEncoder(t reflect.Type) Encoder {
+func (p *Plans) list(t reflect.Type) encoder {
 	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 		if elem := reflect.PointerTo(t.Elem()); elem.Implements(marshaler) || elem.Implements(textMarshaler) {
 			return encodeOther
 		}
 		return encodeBytes
 	}
-	elem := EncoderOf(t.Elem())
+	elem := p.of(t.Elem())
 	return func(t *Text, v reflect.Value) error {
 		if v.Kind() == reflect.Slice && v.IsNil() {
 			t.Bytes = append(t.Bytes, "null"...)
@@ -36,12 +36,12 @@ func listEncoder(t reflect.Type) Encoder {
 	}
 }
 
-func mapEncoder(t reflect.Type) Encoder {
+func (p *Plans) object(t reflect.Type) encoder {
 	key := t.Key()
 	if key.Kind() != reflect.String || key.Implements(textMarshaler) {
 		return encodeOther
 	}
-	elem := EncoderOf(t.Elem())
+	elem := p.of(t.Elem())
 	return func(t *Text, v reflect.Value) error {
 		if v.IsNil() {
 			t.Bytes = append(t.Bytes, "null"...)
@@ -138,7 +138,7 @@ func hasIsZero(t reflect.Type) bool {
 	return own || ofPointer
 }
 
-func structEncoder(t reflect.Type) Encoder {
+func (p *Plans) structure(t reflect.Type) encoder {
 	all, plain := members(t)
 	if !plain {
 		return encodeOther
@@ -146,11 +146,11 @@ func structEncoder(t reflect.Type) Encoder {
 	type step struct {
 		member
 		head   []byte
-		encode Encoder
+		encode encoder
 	}
 	steps := make([]step, len(all))
 	for i, m := range all {
-		steps[i] = step{m, []byte(`"` + m.name + `":`), EncoderOf(m.typ)}
+		steps[i] = step{m, []byte(`"` + m.name + `":`), p.of(m.typ)}
 	}
 	return func(t *Text, v reflect.Value) error {
 		t.Bytes = append(t.Bytes, '{')

@@ -22,9 +22,14 @@ const MinKept = 1 << 10
 // maxDepth bounds how deep values may be nested; one that holds itself ends there.
 const maxDepth = 200
 
-// Text is JSON in the making. Encoders append to Bytes.
+// Plans are the encoders that were made, by type; types are as many as a program
+// has. The zero value is ready, and may be used concurrently.
+type Plans struct{ known sync.Map }
+
+// Text is JSON in the making. Encoders append to Bytes. Plans must be there.
 type Text struct {
 	Bytes []byte
+	Plans *Plans
 	kept  []string // long ones
 	spans [][2]int // where each of them stands, with its quotes
 	depth int
@@ -51,8 +56,8 @@ func (t *Text) String(s string) {
 	}
 }
 
-// An Encoder appends values of one type to a Text. It may be used concurrently.
-type Encoder func(t *Text, v reflect.Value) error
+// An encoder appends values of one type to a Text. It may be used concurrently.
+type encoder func(t *Text, v reflect.Value) error
 
 // Append appends v as encoding/json would write it, except that <, > and & stay
 // as they are, as do the line separators of Unicode.
@@ -62,31 +67,28 @@ func (t *Text) Append(v any) error {
 		return nil
 	}
 	value := reflect.ValueOf(v)
-	return EncoderOf(value.Type())(t, value)
+	return t.Plans.of(value.Type())(t, value)
 }
 
-// encoders are those that were made, by type. Types are as many as the program has.
-var encoders sync.Map
-
-// EncoderOf returns the encoder of a type.
-func EncoderOf(t reflect.Type) Encoder {
-	if known, ok := encoders.Load(t); ok {
-		return known.(Encoder)
+// of returns the encoder of a type.
+func (p *Plans) of(t reflect.Type) encoder {
+	if known, ok := p.known.Load(t); ok {
+		return known.(encoder)
 	}
 	// A type that holds itself meets this one while it is being made.
 	var once sync.WaitGroup
-	var made Encoder
+	var made encoder
 	once.Add(1)
-	first, loaded := encoders.LoadOrStore(t, Encoder(func(t *Text, v reflect.Value) error {
+	first, loaded := p.known.LoadOrStore(t, encoder(func(t *Text, v reflect.Value) error {
 		once.Wait()
 		return made(t, v)
 	}))
 	if loaded {
-		return first.(Encoder)
+		return first.(encoder)
 	}
-	made = encoderFor(t)
+	made = p.make(t)
 	once.Done()
-	encoders.Store(t, made)
+	p.known.Store(t, made)
 	return made
 }
 
@@ -98,7 +100,7 @@ var (
 	numberType    = reflect.TypeFor[json.Number]()
 )
 
-func encoderFor(t reflect.Type) Encoder {
+func (p *Plans) make(t reflect.Type) encoder {
 	switch {
 	case t == rawType:
 		return encodeRaw
@@ -122,13 +124,13 @@ func encoderFor(t reflect.Type) Encoder {
 	case reflect.Interface:
 		return encodeInterface
 	case reflect.Pointer:
-		return pointers(EncoderOf(t.Elem()))
+		return pointers(p.of(t.Elem()))
 	case reflect.Slice, reflect.Array:
-		return listEncoder(t)
+		return p.list(t)
 	case reflect.Map:
-		return mapEncoder(t)
+		return p.object(t)
 	case reflect.Struct:
-		return structEncoder(t)
+		return p.structure(t)
 	}
 	return encodeOther
 }
@@ -209,10 +211,10 @@ func encodeInterface(t *Text, v reflect.Value) error {
 		return nil
 	}
 	v = v.Elem()
-	return t.deeper(EncoderOf(v.Type()), v)
+	return t.deeper(t.Plans.of(v.Type()), v)
 }
 
-func (t *Text) deeper(e Encoder, v reflect.Value) error {
+func (t *Text) deeper(e encoder, v reflect.Value) error {
 	if t.depth++; t.depth > maxDepth {
 		return fmt.Errorf("encode %s: it is nested more than %d deep", v.Type(), maxDepth)
 	}
@@ -221,7 +223,7 @@ func (t *Text) deeper(e Encoder, v reflect.Value) error {
 	return err
 }
 
-func pointers(elem Encoder) Encoder {
+func pointers(elem encoder) encoder {
 	return func(t *Text, v reflect.Value) error {
 		if v.IsNil() {
 			t.Bytes = append(t.Bytes, "null"...)

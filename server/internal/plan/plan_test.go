@@ -110,7 +110,7 @@ func TestValuesAreWrittenAsEncodingJSONWrites(t *testing.T) {
 		if err := enc.Encode(v); err != nil {
 			t.Fatal(err)
 		}
-		var text plan.Text
+		text := plan.Text{Plans: &plan.Plans{}}
 		if err := text.Append(v); err != nil {
 			t.Errorf("Append(%#v): %v", v, err)
 			continue
@@ -130,7 +130,7 @@ func TestWhatIsNoJSONIsAnError(t *testing.T) {
 		math.NaN(), math.Inf(1), func() {}, make(chan int), json.RawMessage(`1,"x":2`), json.RawMessage(``), json.RawMessage(`{"a":1}}`), json.RawMessage("\"\n\""),
 		loop, []any{json.RawMessage(`[1`)}, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
 	} {
-		var text plan.Text
+		text := plan.Text{Plans: &plan.Plans{}}
 		if err := text.Append(v); err == nil {
 			t.Errorf("Append(%T): got %s, want an error", v, text.Bytes)
 		}
@@ -139,7 +139,7 @@ func TestWhatIsNoJSONIsAnError(t *testing.T) {
 
 func TestALongStringIsEscapedOnce(t *testing.T) {
 	long := strings.Repeat("a\"b\n", plan.MinKept)
-	var text plan.Text
+	text := plan.Text{Plans: &plan.Plans{}}
 	for range 3 {
 		text.String(long)
 	}
