@@ -55,6 +55,8 @@ func TestWhatAPeerMayNotSend(t *testing.T) {
 		code   int // 0: not looked at
 	}{
 		"a binary message":                       {frame(0x82, 2, "{}"), "binary message", 1003},
+		"text that is not UTF-8":                 {frame(0x81, 4, "{\"\xff\""), "not UTF-8", 1007},
+		"a surrogate in UTF-8":                   {frame(0x81, 3, "\xed\xa0\x80"), "not UTF-8", 1007},
 		"a compressed message":                   {frame(0xC1, 2, "{}"), "rsv bits", 1002},
 		"a frame of an unknown kind":             {frame(0x83, 2, "{}"), "opcode", 1002},
 		"a continuation of nothing":              {frame(0x80, 2, "{}"), "continuation", 1002},

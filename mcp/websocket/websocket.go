@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -123,6 +124,9 @@ func (c *conn) Read(ctx context.Context) ([]byte, error) {
 	}
 	if c.ended() {
 		return nil, c.err
+	}
+	if !utf8.Valid(message) { // RFC 6455, 8.1; the library leaves it to its users
+		return nil, c.end(errors.New("read message: text is not UTF-8"), websocket.StatusInvalidFramePayloadData)
 	}
 	return message, nil
 }
