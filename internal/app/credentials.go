@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -240,6 +242,9 @@ func (a *App) wrapper(cfg *config.Config) (secret.Wrapper, error) {
 		}
 		all = append(all, file)
 	}
+	if k := cfg.Secrets.KMS; k.URL != "" {
+		all = append(secret.Among{a.keyService(k)}, all...)
+	}
 	material, err := sealingSecret(cfg)
 	if err != nil && len(all) == 0 {
 		return nil, err
@@ -255,4 +260,26 @@ func (a *App) wrapper(cfg *config.Config) (secret.Wrapper, error) {
 		return nil, errors.New("there is no key")
 	}
 	return all, nil
+}
+
+// maxTokenFile bounds the file with the token of a key service, in bytes.
+const maxTokenFile = 16 << 10
+
+func (a *App) keyService(k config.KeyService) *secret.Transit {
+	token := func() (string, error) { return k.Token.Reveal(), nil }
+	if k.TokenFile != "" {
+		token = func() (string, error) {
+			f, err := os.Open(k.TokenFile)
+			if err != nil {
+				return "", err
+			}
+			defer f.Close()
+			text, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
+			return strings.TrimSpace(string(text)), err
+		}
+	}
+	return secret.NewTransit(secret.TransitOptions{
+		URL: k.URL, Mount: k.Mount, Key: k.Key, Namespace: k.Namespace, Token: token,
+		Client: a.network.Client(egress.ClientOptions{MaxBodyBytes: 1 << 20, MaxRedirects: -1}),
+	})
 }

@@ -37,7 +37,7 @@ func (a *App) closeAudit() error {
 
 // learn makes the secrets of a configuration known to what takes them out of logs.
 func learn(s *scan.Scanner, cfg *config.Config) {
-	s.Learn(cfg.Session.Secret.Reveal(), cfg.Secrets.Passphrase.Reveal())
+	s.Learn(cfg.Session.Secret.Reveal(), cfg.Secrets.Passphrase.Reveal(), cfg.Secrets.KMS.Token.Reveal())
 	for _, dsn := range []string{cfg.State.DSN.Reveal(), cfg.Rates.Redis.Reveal()} {
 		if u, err := url.Parse(dsn); err == nil && u.User != nil {
 			password, _ := u.User.Password()
