@@ -49,6 +49,7 @@ type Guard struct {
 	open    bool   // nobody has to show who they are
 	proxies proxies
 	places  bool // somebody asks where callers are
+	watch   *watch
 	o       Options
 }
 
@@ -71,6 +72,7 @@ func NewGuard(cfg *config.Config, o Options) *Guard {
 		public: strings.TrimSuffix(cfg.PublicURL, "/"),
 		open:   !cfg.Auth.Guarded(), proxies: newProxies(cfg), places: len(cfg.Access.Policies) > 0,
 	}
+	g.watch = &watch{guard: g}
 	for _, h := range cfg.AllowedHosts {
 		g.hosts[strings.ToLower(h)] = true
 	}
@@ -116,7 +118,10 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 		}
 		if g.open {
 			bare(r)
-			next.ServeHTTP(w, g.placed(r))
+			if g.places {
+				r = r.WithContext(g.placed(r))
+			}
+			next.ServeHTTP(w, r)
 			return
 		}
 		identity, err := g.identify(r)
@@ -124,9 +129,10 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 			g.turnAway(w, r, err)
 			return
 		}
-		r = g.placed(r)
-		ctx := r.Context()
-		if identity.Principal.Method != fixedMethod { // what the configuration names needs no watch
+		var ctx context.Context
+		if identity.Principal.Method == fixedMethod { // what the configuration names needs no watch
+			ctx = g.placed(r)
+		} else {
 			held := g.hold(r, identity)
 			defer held.close()
 			ctx = held
@@ -136,33 +142,38 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 	}))
 }
 
-// placed returns a request whose context says where it comes from, if somebody asks for that.
-func (g *Guard) placed(r *http.Request) *http.Request {
+// placed returns the context of a request, which says where that comes from if
+// somebody asks for it.
+func (g *Guard) placed(r *http.Request) context.Context {
 	if !g.places {
-		return r
+		return r.Context()
 	}
 	address := g.proxies.from(r)
-	return r.WithContext(context.WithValue(r.Context(), addressKey{}, &address))
+	return context.WithValue(r.Context(), addressKey{}, &address)
 }
 
-// hold makes a request end when its credential does.
+// hold makes a request end when its credential does. Close what it returns.
 func (g *Guard) hold(r *http.Request, id Identity) *lifetime {
-	given, ok := bearerOf(r.Header.Get("Authorization"))
-	state := r.TLS
-	held := hold(r, id, func(ctx context.Context) (Identity, error) {
-		current := g
-		if g.o.Current != nil {
-			current = g.o.Current()
-		}
-		if ok {
-			return current.bearer(ctx, given)
-		}
-		return current.certified(state)
-	})
-	if ok && id.Principal.Method == tokenMethod {
-		held.given = given
+	l := &lifetime{CallContext: mcp.NewCallContext(r.Context()), watch: g.watch, first: id, stream: isStream(r), state: r.TLS}
+	l.given, _ = bearerOf(r.Header.Get("Authorization"))
+	if g.places {
+		address := g.proxies.from(r)
+		l.place = &address
 	}
-	return held
+	g.watch.add(l)
+	return l
+}
+
+// again looks at the credential of a request anew, by the configuration of now.
+func (g *Guard) again(ctx context.Context, l *lifetime) (Identity, error) {
+	current := g
+	if g.o.Current != nil {
+		current = g.o.Current()
+	}
+	if l.given != "" {
+		return current.bearer(ctx, l.given)
+	}
+	return current.certified(l.state)
 }
 
 // Methods of callers with a static token, and with an access token.

@@ -2,13 +2,16 @@ package auth
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/secret"
+	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
 const (
@@ -41,30 +44,34 @@ func Lifetime(ctx context.Context) context.Context {
 // in the middle of a call; an expired one if the request is a stream, which would
 // go on for ever, and not if it is a call that was rightly begun.
 //
-// It is the context of the request itself, which saves one on the way of every call.
+// It is the context of the request itself, and knows where the request comes from,
+// which saves two on the way of every call.
 type lifetime struct {
-	context.Context
-	again  func(context.Context) (Identity, error)
+	*mcp.CallContext
+	watch  *watch
+	given  string               // the token; empty if it was a certificate
+	state  *tls.ConnectionState // of the certificate
 	first  Identity
 	stream bool
-	given  string // the access token that was shown; empty for other credentials
-	end    context.CancelCauseFunc
+	place  *netip.Addr // nil when nobody asks for it
 
-	mu    sync.Mutex // guards what follows
-	timer *time.Timer
-	doubt int
-	over  bool
+	due        time.Time // of the next look; in watch
+	prev, next *lifetime // in watch
+	listed     bool      // in watch
+	doubt      int       // of whoever looks
 }
 
-// hold begins the watch over a request of an identity, which close ends. again
-// looks at the credential anew.
-func hold(r *http.Request, id Identity, again func(context.Context) (Identity, error)) *lifetime {
-	l := &lifetime{again: again, first: id, stream: isStream(r)}
-	l.Context, l.end = context.WithCancelCause(r.Context())
-	l.mu.Lock()
-	l.timer = time.AfterFunc(recheckEvery, l.check)
-	l.mu.Unlock()
-	return l
+// Value makes the lifetime, and where its request comes from, found in what is made of it.
+func (l *lifetime) Value(key any) any {
+	switch key {
+	case lifetimeKey{}:
+		return l
+	case addressKey{}:
+		if l.place != nil {
+			return l.place
+		}
+	}
+	return l.CallContext.Value(key)
 }
 
 // Shown gives the access token (JWT) that the caller of a request has shown, and
@@ -72,18 +79,10 @@ func hold(r *http.Request, id Identity, again func(context.Context) (Identity, e
 // exchanges it for another (RFC 8693), and goes nowhere else.
 func Shown(ctx context.Context) (token secret.Value, expires time.Time, ok bool) {
 	held, ok := ctx.Value(lifetimeKey{}).(*lifetime)
-	if !ok || held.given == "" {
+	if !ok || held.given == "" || held.first.Principal.Method != tokenMethod {
 		return secret.Value{}, time.Time{}, false
 	}
 	return secret.NewValue([]byte(held.given)), held.first.Expires, true
-}
-
-// Value makes the lifetime found in what is made of it.
-func (l *lifetime) Value(key any) any {
-	if key == (lifetimeKey{}) {
-		return l
-	}
-	return l.Context.Value(key)
 }
 
 // isStream says whether a request stays open by its nature.
@@ -91,43 +90,109 @@ func isStream(r *http.Request) bool {
 	return r.Method == http.MethodGet || strings.EqualFold(r.Header.Get("Mcp-Method"), "subscriptions/listen")
 }
 
+// close ends the watch over the request.
 func (l *lifetime) close() {
-	l.mu.Lock()
-	l.over = true
-	l.timer.Stop()
-	l.mu.Unlock()
-	l.end(nil)
+	l.End(context.Canceled, nil) // first, so that a look that is under way does not ask for another
+	l.watch.remove(l)
 }
 
+// check looks at the credential, and has it looked at again later if it holds.
 func (l *lifetime) check() {
-	ctx, cancel := context.WithTimeout(l, recheckTimeout)
-	defer cancel()
 	now := time.Now()
 	expired := !l.first.Expires.IsZero() && !now.Before(l.first.Expires)
 	switch {
 	case expired && l.stream:
-		l.end(errEnded)
+		l.End(context.Canceled, errEnded)
 		return
 	case expired:
 		return // it was rightly begun, and can only be ended by what it called
 	}
-	id, err := l.again(ctx)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(l, recheckTimeout)
+	defer cancel()
+	id, err := l.watch.guard.again(ctx, l)
 	var scope *ScopeError
 	switch {
-	case l.over:
+	case l.Err() != nil:
 		return
 	case errors.Is(err, ErrInvalid), errors.Is(err, errNone), errors.As(err, &scope), err == nil && id.Principal.ID != l.first.Principal.ID:
-		l.end(errEnded)
+		l.End(context.Canceled, errEnded)
 		return
 	case err != nil:
 		if l.doubt++; l.doubt > maxDoubt {
-			l.end(errEnded)
+			l.End(context.Canceled, errEnded)
 			return
 		}
 	default:
 		l.doubt = 0
 	}
-	l.timer.Reset(recheckEvery)
+	l.watch.add(l)
+}
+
+// watch looks at the credentials of all requests that are being answered for long.
+// Most are answered before their time has come, so that they have one timer in
+// common: it runs while there are any, and a little longer.
+type watch struct {
+	guard *Guard
+
+	mu    sync.Mutex // guards what follows, and the places of lifetimes
+	first *lifetime  // whose time comes first
+	last  *lifetime
+	armed bool
+}
+
+// add has the credential looked at in a while; not if the request is over.
+func (w *watch) add(l *lifetime) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l.Err() != nil {
+		return
+	}
+	l.due, l.listed = time.Now().Add(recheckEvery), true
+	if l.prev = w.last; l.prev != nil {
+		l.prev.next = l
+	} else {
+		w.first = l
+	}
+	w.last = l
+	if !w.armed {
+		w.armed = true
+		time.AfterFunc(recheckEvery, w.run)
+	}
+}
+
+func (w *watch) remove(l *lifetime) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l.listed {
+		w.cut(l)
+	}
+}
+
+// cut takes one out of the list. w.mu is held.
+func (w *watch) cut(l *lifetime) {
+	if l.prev != nil {
+		l.prev.next = l.next
+	} else {
+		w.first = l.next
+	}
+	if l.next != nil {
+		l.next.prev = l.prev
+	} else {
+		w.last = l.prev
+	}
+	l.prev, l.next, l.listed = nil, nil, false
+}
+
+// run looks at those whose time has come, each by itself: one may wait for a store.
+func (w *watch) run() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	for l := w.first; l != nil && !l.due.After(now); l = w.first {
+		w.cut(l)
+		go l.check()
+	}
+	if w.armed = w.first != nil; w.armed {
+		time.AfterFunc(w.first.due.Sub(now), w.run)
+	}
 }
