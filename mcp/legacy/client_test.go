@@ -239,30 +239,6 @@ func code(err error) int {
 
 func TestLegacyServer(t *testing.T) {
 	ctx := context.Background()
-	t.Run("a request that could belong to several calls is refused, and then they go one by one", func(t *testing.T) {
-		c, peer, _ := connect(t, "2025-06-18", `{"tools":{}}`)
-		one, two := start(ctx, c, call("a", `{}`, "")), start(ctx, c, call("b", `{}`, ""))
-		m1, m2 := peer.Request("tools/call"), peer.Request("tools/call")
-		peer.Send(`{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{}}`)
-		if m := peer.Response("1"); m.Error == nil {
-			t.Errorf("got %s, want it refused", mcptest.Text(m))
-		}
-		peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m1.ID)
-		peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m2.ID)
-		<-one
-		<-two
-		one, two = start(ctx, c, call("a", `{}`, "")), start(ctx, c, call("b", `{}`, ""))
-		first := peer.Request("tools/call")
-		peer.Send(`{"jsonrpc":"2.0","id":2,"method":"ping"}`)
-		if m := peer.Next(); string(m.ID) != "2" {
-			t.Errorf("got %s before the first call was done, want only the answer to the ping", mcptest.Text(m))
-		}
-		peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, first.ID)
-		second := peer.Request("tools/call")
-		peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, second.ID)
-		<-one
-		<-two
-	})
 	t.Run("a request that belongs to no call is refused", func(t *testing.T) {
 		_, peer, _ := connect(t, "2025-06-18", `{"tools":{}}`)
 		peer.Send(`{"jsonrpc":"2.0","id":1,"method":"roots/list"}`)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -280,102 +279,6 @@ func (c *Client) news(msg jsonrpc.Message) {
 		c.o.Changed(msg.Method)
 	}
 	c.hub.tell(mcp.Notification{Method: msg.Method, Params: msg.Params})
-}
-
-// assign gives a request of the server to the call that it must belong to.
-func (c *Client) assign(msg jsonrpc.Message) {
-	kind, ok := kindOf(msg.Method, msg.Params)
-	if !ok {
-		if msg.Method == "ping" {
-			c.refuse(msg, "")
-			return
-		}
-		c.reply(jsonrpc.Message{ID: msg.ID, Error: mcp.MethodNotFound(msg.Method)})
-		return
-	}
-	if f, n := c.addressee(msg, kind); n != 1 {
-		c.puzzle(msg, kind, n)
-	} else {
-		f.inject(msg)
-	}
-}
-
-func (f *flight) inject(msg jsonrpc.Message) {
-	select {
-	case f.injected <- &msg:
-	default:
-		f.client.refuse(msg, "too many requests are open for this call")
-	}
-}
-
-// Bounds of requests of which it is not clear yet to which call they belong.
-const (
-	sortOut    = 3 * time.Second // for the others to end, which do not wait for an answer
-	sortEvery  = 10 * time.Millisecond
-	maxPuzzles = 16
-)
-
-// puzzle handles a request that does not say to which of n calls it belongs. The
-// call that it belongs to waits for its answer; so the only one that is left
-// after a while is that.
-func (c *Client) puzzle(msg jsonrpc.Message, kind mcp.Kinds, n int) {
-	if n == 0 {
-		c.refuse(msg, "no call is under way whose client could answer it")
-		return
-	}
-	if c.puzzles.Add(1) > maxPuzzles {
-		c.puzzles.Add(-1)
-		c.refuse(msg, "several calls are under way and it does not say to which it belongs; try again")
-		return
-	}
-	c.sorting.Go(func() {
-		defer c.puzzles.Add(-1)
-		c.solve(msg, kind)
-	})
-}
-
-func (c *Client) solve(msg jsonrpc.Message, kind mcp.Kinds) {
-	tick := time.NewTicker(sortEvery)
-	defer tick.Stop()
-	limit := time.NewTimer(sortOut)
-	defer limit.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-limit.C:
-			c.refuse(msg, "several calls are under way and it does not say to which it belongs; try again")
-			return
-		case <-c.Done():
-			return
-		}
-		switch f, n := c.addressee(msg, kind); n {
-		case 0:
-			c.refuse(msg, "its call has ended")
-			return
-		case 1:
-			f.inject(msg)
-			return
-		}
-	}
-}
-
-// candidate returns the only call whose caller could be asked for kind, and how
-// many there are. From the first ambiguity on, interactive calls go one by one.
-func (c *Client) candidate(kind mcp.Kinds) (*flight, int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var found *flight
-	n := 0
-	for f := range c.flights {
-		if f.interactive() && f.req.Client.Kinds.Has(kind) {
-			found = f
-			n++
-		}
-	}
-	if n > 1 {
-		c.exclusive = true
-	}
-	return found, n
 }
 
 // tellLog passes a log message that is not linked to a call to the only call
