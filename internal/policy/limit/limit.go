@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
@@ -42,6 +43,11 @@ type Limiter struct {
 	local *table
 	redis *shared // nil without Redis
 	part  int     // replicas among which the rates are divided while Redis is away
+
+	bills sync.Pool // of *bill
+
+	mu    sync.RWMutex // guards what follows
+	known map[call]bounds
 }
 
 // New returns a Limiter. It does not wait for Redis.
@@ -52,7 +58,8 @@ func New(cfg config.Rates, o Options) (*Limiter, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Limiter{o: o, local: newTable(maxKeys), part: max(cfg.Replicas, 1)}
+	l := &Limiter{o: o, local: newTable(maxKeys), known: make(map[call]bounds), part: max(cfg.Replicas, 1)}
+	l.bills.New = func() any { return &bill{} }
 	models := false
 	for i, r := range cfg.Calls {
 		l.rules = append(l.rules, newRule(i, r))
@@ -105,13 +112,13 @@ func newRule(number int, r config.Rule) rule {
 func (r *rule) counts() bool { return r.interval > 0 || r.perDay > 0 }
 
 // divided is the rule for one of n replicas that cannot count together.
-func (r rule) divided(n int) rule {
+func (r rule) divided(n int) *rule {
 	r.interval *= time.Duration(n)
 	r.burst = (r.burst + n - 1) / n
 	if r.perDay > 0 {
 		r.perDay = max(r.perDay/n, 1)
 	}
-	return r
+	return &r
 }
 
 // call is what is counted.
@@ -128,6 +135,7 @@ func (r *rule) applies(c call, separator string) bool {
 // appendKey writes what the rule counts the call under. Lengths keep two keys
 // from being written the same.
 func (r *rule) appendKey(dst []byte, c call) []byte {
+	begin := len(dst)
 	dst = append(dst, byte('0'+r.number%10), byte('0'+r.number/10%10), byte('0'+r.number/100%10), ':')
 	add := func(s string) {
 		dst = append(dst, byte(len(s)), byte(len(s)>>8))
@@ -151,9 +159,9 @@ func (r *rule) appendKey(dst []byte, c call) []byte {
 	case "model":
 		add(c.model)
 	}
-	if len(dst) > maxKey { // URIs are as long as callers like
-		sum := sha256.Sum256(dst)
-		return append(dst[:4], sum[:]...)
+	if len(dst)-begin > maxKey { // URIs are as long as callers like
+		sum := sha256.Sum256(dst[begin:])
+		return append(dst[:begin+4], sum[:]...)
 	}
 	return dst
 }
@@ -176,44 +184,98 @@ func (l *Limiter) TakeModel(ctx context.Context, principal, model string) (done 
 func nothing() {}
 
 func (l *Limiter) take(ctx context.Context, c call) (func(), error) {
-	var few [4]charge
-	charges := few[:0]
-	held := false
-	for i := range l.rules {
-		if r := &l.rules[i]; r.applies(c, l.o.Separator) {
-			charges = append(charges, charge{rule: *r, key: r.appendKey(nil, c)})
-			held = held || r.atOnce > 0
-		}
-	}
-	if len(charges) == 0 {
+	rules := l.about(c)
+	if len(rules.all) == 0 {
 		return nothing, nil
 	}
-	if held {
-		if refused := l.local.enter(charges); refused >= 0 {
-			return nil, tooMany(&charges[refused].rule, time.Second, "at once")
+	b := l.bills.Get().(*bill)
+	defer l.bills.Put(b)
+	charges := b.write(rules.all, c)
+	now := l.o.Now()
+	var places []place
+	if rules.held > 0 {
+		var refused int
+		if places, refused = l.local.enter(charges, rules.held, now.UnixNano()); refused >= 0 {
+			return nil, tooMany(rules.all[refused], time.Second, "at once")
 		}
 	}
-	if refused, wait := l.count(ctx, charges); refused >= 0 {
-		if held {
-			l.local.leave(charges)
-		}
-		return nil, tooMany(&charges[refused].rule, wait, "")
+	if refused, wait := l.count(ctx, charges, now); refused >= 0 {
+		leave(places)
+		return nil, tooMany(rules.all[refused], wait, "")
 	}
-	if !held {
+	if places == nil {
 		return nothing, nil
 	}
-	kept := append([]charge(nil), charges...)
-	return func() { l.local.leave(kept) }, nil
+	return func() { leave(places) }, nil
 }
 
 // charge is a call under one rule.
 type charge struct {
-	rule rule
+	rule *rule
 	key  []byte
 }
 
+// bill is memory for the charges of a call.
+type bill struct {
+	charges []charge
+	keys    []byte
+}
+
+func (b *bill) write(rules []*rule, c call) []charge {
+	b.charges, b.keys = b.charges[:0], b.keys[:0]
+	for _, r := range rules {
+		begin := len(b.keys)
+		b.keys = r.appendKey(b.keys, c)
+		b.charges = append(b.charges, charge{rule: r, key: b.keys[begin:len(b.keys):len(b.keys)]})
+	}
+	return b.charges
+}
+
+// bounds are the rules that a call is counted by.
+type bounds struct {
+	all  []*rule
+	held int // how many of them bound calls at once
+}
+
+// about returns the rules that apply to a call, from memory if they are there:
+// which those are depends on what is called, and not on who calls.
+func (l *Limiter) about(c call) bounds {
+	what := call{server: c.server, tool: c.tool}
+	if c.model != "" {
+		what = call{model: "any"} // rules of models are about all
+	}
+	l.mu.RLock()
+	b, ok := l.known[what]
+	l.mu.RUnlock()
+	if ok {
+		return b
+	}
+	for i := range l.rules {
+		if r := &l.rules[i]; r.applies(c, l.o.Separator) {
+			b.all = append(b.all, r)
+			if r.atOnce > 0 {
+				b.held++
+			}
+		}
+	}
+	if len(c.tool) > maxKey {
+		return b // URIs are as long as callers like
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.known) >= maxKnown {
+		clear(l.known)
+	}
+	l.known[what] = b
+	return b
+}
+
+// maxKnown is of how many tools, prompts and resources it is remembered which
+// rules are about them; then all is forgotten.
+const maxKnown = 8192
+
 // count charges all or none; it returns which refused, -1 for none, and for how long.
-func (l *Limiter) count(ctx context.Context, charges []charge) (refused int, wait time.Duration) {
+func (l *Limiter) count(ctx context.Context, charges []charge, now time.Time) (refused int, wait time.Duration) {
 	if l.redis != nil {
 		refused, wait, err := l.redis.count(ctx, charges)
 		if err == nil {
@@ -223,7 +285,7 @@ func (l *Limiter) count(ctx context.Context, charges []charge) (refused int, wai
 			charges[i].rule = charges[i].rule.divided(l.part)
 		}
 	}
-	return l.local.count(charges, l.o.Now())
+	return l.local.count(charges, now)
 }
 
 // tooMany is what the caller hears: nothing was sent to the server, so that the

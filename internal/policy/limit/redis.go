@@ -76,7 +76,7 @@ func (s *shared) count(ctx context.Context, charges []charge) (refused int, wait
 	var args []any
 	var of []int
 	for i := range charges {
-		r := &charges[i].rule
+		r := charges[i].rule
 		if !r.counts() {
 			continue
 		}

@@ -160,41 +160,49 @@ func (t *table) refund(c *charge, now int64) {
 	}
 }
 
-// enter takes a place for the call under each rule that bounds how many there
-// are at once; it returns which refused, -1 for none.
-func (t *table) enter(charges []charge) int {
-	for i := range charges {
-		if limit := charges[i].rule.atOnce; limit > 0 && !t.occupy(charges[i].key, limit) {
-			t.leave(charges[:i])
-			return i
-		}
-	}
-	return -1
+// place is one that a call has under a rule that bounds how many there are at once.
+// A state with calls under way is never forgotten.
+type place struct {
+	sh *shard
+	of *state
 }
 
-func (t *table) occupy(key []byte, limit int) bool {
+// enter takes a place for the call under each of the n rules that bound how many
+// there are at once; it returns which refused, -1 for none.
+func (t *table) enter(charges []charge, n int, now int64) (places []place, refused int) {
+	places = make([]place, 0, n)
+	for i := range charges {
+		limit := charges[i].rule.atOnce
+		if limit == 0 {
+			continue
+		}
+		p, ok := t.occupy(charges[i].key, limit, now)
+		if !ok {
+			leave(places)
+			return nil, i
+		}
+		places = append(places, p)
+	}
+	return places, -1
+}
+
+func (t *table) occupy(key []byte, limit int, now int64) (place, bool) {
 	sh := t.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s := sh.state(key, time.Now().UnixNano())
+	s := sh.state(key, now)
 	if s.busy >= limit {
-		return false
+		return place{}, false
 	}
 	s.busy++
-	return true
+	return place{sh, s}, true
 }
 
 // leave gives the places back.
-func (t *table) leave(charges []charge) {
-	for i := range charges {
-		if charges[i].rule.atOnce == 0 {
-			continue
-		}
-		sh := t.shard(charges[i].key)
-		sh.mu.Lock()
-		if s := sh.m[string(charges[i].key)]; s != nil && s.busy > 0 {
-			s.busy--
-		}
-		sh.mu.Unlock()
+func leave(places []place) {
+	for _, p := range places {
+		p.sh.mu.Lock()
+		p.of.busy--
+		p.sh.mu.Unlock()
 	}
 }
