@@ -64,6 +64,11 @@ func (v *Volume) descend(key string, last, make bool) (p place, next *string, er
 	parts := strings.Split(key, "/")
 	for i, part := range parts {
 		final := i == len(parts)-1
+		if part == ".." { // of a link: all before it are directories, and none of them is a link
+			_ = dir.Close()
+			next, err := up(parts, i)
+			return place{}, next, err
+		}
 		if final && !last {
 			break
 		}
@@ -88,6 +93,15 @@ func (v *Volume) descend(key string, last, make bool) (p place, next *string, er
 		dir = below
 	}
 	return place{dir, key, parts[len(parts)-1]}, nil, nil
+}
+
+// up gives the key without the .. at i and what that undoes.
+func up(parts []string, i int) (*string, error) {
+	if i == 0 {
+		return nil, volume.ErrOutside
+	}
+	key := strings.Join(append(append([]string{}, parts[:i-1]...), parts[i+1:]...), "/")
+	return &key, nil
 }
 
 // enter opens a directory in dir, which seen and err are what Lstat said of. It may be replaced meanwhile: what was
@@ -121,31 +135,38 @@ func (v *Volume) enter(dir *os.Root, name string, seen fs.FileInfo, err error, m
 }
 
 // resolve gives the key that a link in a directory leads to, followed by the elements after the link. An absolute
-// target counts when it is within the directory that is mounted.
+// target counts when it is within the directory that is mounted. A .. after a name stays: what it leads to is known once
+// the name, which may be a link itself, has been entered; see descend.
 func (v *Volume) resolve(above []string, target string, rest []string) (string, error) {
 	if path.IsAbs(target) {
-		clean := path.Clean(target)
-		if !volume.Within(clean, v.path) {
+		below, ok := strings.CutPrefix(target, v.path+"/")
+		if clean := path.Clean(target); !ok && !strings.Contains(target, "..") && volume.Within(clean, v.path) {
+			below, ok = strings.TrimPrefix(clean, v.path), true
+		}
+		if !ok {
 			return "", volume.ErrOutside
 		}
-		target, above = strings.TrimPrefix(clean, v.path), nil
+		target, above = below, nil
 	}
-	parts := append([]string{}, above...)
+	parts, named := append([]string{}, above...), false
 	for _, part := range strings.Split(target, "/") {
-		switch part {
-		case "", ".":
-		case "..":
+		switch {
+		case part == "" || part == ".":
+		case part == ".." && !named:
 			if len(parts) == 0 {
 				return "", volume.ErrOutside
 			}
 			parts = parts[:len(parts)-1]
 		default:
-			parts = append(parts, part)
+			if _, err := volume.Clean(part); err != nil && part != ".." {
+				return "", fmt.Errorf("%w: %w", volume.ErrOutside, err)
+			}
+			parts, named = append(parts, part), true
 		}
 	}
-	key, err := volume.Clean(strings.Join(append(parts, rest...), "/"))
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", volume.ErrOutside, err)
+	key := strings.Join(append(parts, rest...), "/")
+	if len(key) > volume.MaxKey {
+		return "", fmt.Errorf("%w: the path that the link leads to is too long", volume.ErrOutside)
 	}
 	return key, nil
 }

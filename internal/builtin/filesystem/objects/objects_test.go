@@ -115,18 +115,24 @@ func TestKeysThatAreNotCleanReachNothing(t *testing.T) {
 		"line\nbreak", "tab\t", "\xff\xfe", "a\u2028b", "\x7f", long, strings.Repeat("d/", 512) + "f", strings.Repeat("d/", 510) + "f",
 	} {
 		for name, try := range map[string]func(*objects.Volume) error{
-			"Stat":    func(v *objects.Volume) error { _, err := v.Stat(t.Context(), key); return err },
-			"Lstat":   func(v *objects.Volume) error { _, err := v.Lstat(t.Context(), key); return err },
-			"List":    func(v *objects.Volume) error { _, err := v.List(t.Context(), key, "", 10); return err },
-			"after":   func(v *objects.Volume) error { _, err := v.List(t.Context(), "", "x/"+key, 10); return err },
-			"Open":    func(v *objects.Volume) error { _, err := v.Open(t.Context(), key); return err },
-			"Put":     func(v *objects.Volume) error { _, err := put(t, v, key); return err },
-			"Copy":    func(v *objects.Volume) error { _, err := v.Copy(t.Context(), key, "n", volume.Condition{}); return err },
-			"Copy to": func(v *objects.Volume) error { _, err := v.Copy(t.Context(), "a.txt", key, volume.Condition{}); return err },
-			"Move":    func(v *objects.Volume) error { _, err := v.Move(t.Context(), key, "n", volume.Condition{}); return err },
-			"Move to": func(v *objects.Volume) error { _, err := v.Move(t.Context(), "a.txt", key, volume.Condition{}); return err },
-			"Remove":  func(v *objects.Volume) error { return v.Remove(t.Context(), key, volume.Condition{}) },
-			"Mkdir":   func(v *objects.Volume) error { return v.Mkdir(t.Context(), key) },
+			"Stat":  func(v *objects.Volume) error { _, err := v.Stat(t.Context(), key); return err },
+			"Lstat": func(v *objects.Volume) error { _, err := v.Lstat(t.Context(), key); return err },
+			"List":  func(v *objects.Volume) error { _, err := v.List(t.Context(), key, "", 10); return err },
+			"after": func(v *objects.Volume) error { _, err := v.List(t.Context(), "", "x/"+key, 10); return err },
+			"Open":  func(v *objects.Volume) error { _, err := v.Open(t.Context(), key); return err },
+			"Put":   func(v *objects.Volume) error { _, err := put(t, v, key); return err },
+			"Copy":  func(v *objects.Volume) error { _, err := v.Copy(t.Context(), key, "n", volume.Condition{}); return err },
+			"Copy to": func(v *objects.Volume) error {
+				_, err := v.Copy(t.Context(), "a.txt", key, volume.Condition{})
+				return err
+			},
+			"Move": func(v *objects.Volume) error { _, err := v.Move(t.Context(), key, "n", volume.Condition{}); return err },
+			"Move to": func(v *objects.Volume) error {
+				_, err := v.Move(t.Context(), "a.txt", key, volume.Condition{})
+				return err
+			},
+			"Remove": func(v *objects.Volume) error { return v.Remove(t.Context(), key, volume.Condition{}) },
+			"Mkdir":  func(v *objects.Volume) error { return v.Mkdir(t.Context(), key) },
 		} {
 			b := full()
 			before := len(b.held)
