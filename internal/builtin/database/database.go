@@ -144,8 +144,9 @@ func (d *database) pick(name string) (*source, error) {
 	return nil, server.Errorf("take one of: "+strings.Join(d.names, ", "), "there is no source %q", name)
 }
 
-// told makes of an error of an engine one that the caller is told.
-func told(ctx context.Context, err error) error {
+// told makes of an error of an engine one that the caller is told. What an
+// administrator has to mend is in the log.
+func (s *source) told(ctx context.Context, err error) error {
 	var refused *engine.Error
 	switch {
 	case err == nil:
@@ -154,6 +155,12 @@ func told(ctx context.Context, err error) error {
 		return &server.Error{Message: refused.Message, Next: refused.Next}
 	case ctx.Err() != nil:
 		return server.Errorf("ask for less, or add conditions that an index helps with", "the time for this call is over")
+	case errors.Is(err, engine.ErrLogin):
+		s.log.Error("a database does not let the role in", "err", err)
+		return server.Errorf("an administrator corrects the URL of the source; the log has what the database says", "the database of %s does not let us in", s.name)
+	case errors.Is(err, engine.ErrUnreachable):
+		s.log.Error("a database cannot be reached", "err", err)
+		return server.Errorf("try again later, or tell an administrator; the log has the reason", "the database of %s cannot be reached", s.name)
 	}
 	return err
 }

@@ -57,7 +57,24 @@ func (d *database) find(ctx context.Context, c *server.Call, in findInput) (docu
 		return documentsAnswer{}, server.Errorf("call query or select", "%s has tables, and no documents", src.name)
 	}
 	got, err := src.answer(ctx, c, engine.Query{Find: in.find()}, in.Limit, in.Cursor)
-	return documentsAnswer{Documents: got.Rows, Elapsed: got.Elapsed, Page: got.Page}, err
+	if err == nil && len(got.Rows) == 0 && in.Cursor == "" {
+		err = src.knows(ctx, in.Collection)
+	}
+	if err != nil {
+		return documentsAnswer{}, err
+	}
+	return documentsAnswer{Documents: got.Rows, Elapsed: got.Elapsed, Page: got.Page}, nil
+}
+
+// knows says whether there is a collection, of which the server of one that is not
+// there only says that it has no documents.
+func (s *source) knows(ctx context.Context, name string) error {
+	objects, err := s.list(ctx)
+	if err != nil {
+		return s.told(ctx, err)
+	}
+	_, err = (&translation{objects: objects}).collection(name)
+	return err
 }
 
 // translation makes of a select a question about documents. Names become paths of

@@ -59,7 +59,7 @@ func (d *database) schema(ctx context.Context, c *server.Call, in schemaInput) (
 	}
 	objects, err := src.list(ctx)
 	if err != nil {
-		return schemaAnswer{}, told(ctx, err)
+		return schemaAnswer{}, src.told(ctx, err)
 	}
 	out := schemaAnswer{Objects: []object{}}
 	for i, o := range objects {
@@ -80,7 +80,10 @@ func (d *database) schema(ctx context.Context, c *server.Call, in schemaInput) (
 		}
 		out.Objects = append(out.Objects, shown)
 	}
-	if len(out.Objects) == 0 {
+	switch {
+	case len(objects) == 0:
+		c.Text("There is nothing that may be read.")
+	case len(out.Objects) == 0:
 		c.Text("Nothing matches; call schema without search to see all names.")
 	}
 	c.Untrusted("schema of " + src.name)
@@ -156,7 +159,7 @@ func (d *database) readSchema(ctx context.Context, r *sdk.ReadResourceRequest) (
 	}
 	objects, err := src.list(ctx)
 	if err != nil {
-		return nil, told(ctx, err)
+		return nil, src.told(ctx, err)
 	}
 	shown, size := []object{}, 0
 	for _, o := range objects {

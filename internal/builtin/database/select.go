@@ -59,7 +59,7 @@ func (d *database) selectRows(ctx context.Context, c *server.Call, in selectInpu
 	}
 	objects, err := src.list(ctx)
 	if err != nil {
-		return answer{}, told(ctx, err)
+		return answer{}, src.told(ctx, err)
 	}
 	if src.kind == documents {
 		find, err := translate(in, objects)

@@ -101,10 +101,14 @@ func filePath(dsn, dir string) string {
 }
 
 func (s *source) health(ctx context.Context) error {
-	if err := s.ready(ctx); err != nil {
-		return told(ctx, err)
+	err := s.ready(ctx)
+	if err == nil {
+		err = s.Ping(ctx)
 	}
-	return s.Ping(ctx)
+	if err != nil && ctx.Err() != nil {
+		return server.Errorf("look whether it runs and can be reached from here", "the database of %s does not answer in time", s.name)
+	}
+	return s.told(ctx, err)
 }
 
 // alone waits until nobody else looks at the source, and returns what ends that.

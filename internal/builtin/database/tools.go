@@ -130,10 +130,10 @@ func (d *database) explain(ctx context.Context, _ *server.Call, in explainEither
 		return planned{}, server.Errorf("give sql where there are tables, and find where there are documents", "%s is a database of %s", src.name, src.kind)
 	}
 	if err := src.ready(ctx); err != nil {
-		return planned{}, told(ctx, err)
+		return planned{}, src.told(ctx, err)
 	}
 	plan, err := src.Explain(ctx, q)
-	return planned{plan}, told(ctx, err)
+	return planned{plan}, src.told(ctx, err)
 }
 
 // answer runs a query within the budget of the call.
@@ -151,7 +151,7 @@ func (s *source) answer(ctx context.Context, c *server.Call, q engine.Query, lim
 		at.Skip = from.Skip
 	}
 	if err := s.ready(ctx); err != nil {
-		return answer{}, told(ctx, err)
+		return answer{}, s.told(ctx, err)
 	}
 	c.Budget.Lower(server.Limits{Rows: limit})
 	take := &taking{budget: c.Budget, rows: []json.RawMessage{}, columns: []engine.Column{}}
@@ -160,7 +160,7 @@ func (s *source) answer(ctx context.Context, c *server.Call, q engine.Query, lim
 		q.Max = limit + 1
 	}
 	if err := s.Run(ctx, q, take); err != nil {
-		return answer{}, told(ctx, err)
+		return answer{}, s.told(ctx, err)
 	}
 	out := answer{Columns: take.columns, Rows: take.rows}
 	if take.full {

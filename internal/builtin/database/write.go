@@ -77,12 +77,12 @@ func (d *database) write(ctx context.Context, c *server.Call, in writeEither) (w
 		}
 	}
 	if err := src.writable(ctx); err != nil {
-		return written{}, told(ctx, err)
+		return written{}, src.told(ctx, err)
 	}
 	change := engine.Change{SQL: in.SQL, Collection: in.Collection, Insert: in.Insert, Filter: in.Filter, Update: in.Update, Delete: in.Delete}
 	n, err := src.writer.Write(ctx, change, src.settings.MaxWritten)
 	if err != nil {
-		return written{}, told(ctx, err)
+		return written{}, src.told(ctx, err)
 	}
 	src.log.Info("a database was written", "principal", c.Principal, "rows", n)
 	return written{n}, nil

@@ -8,6 +8,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -117,6 +118,12 @@ type Dialect struct {
 	Quote    byte // around names; inside it is doubled
 	Numbered bool // placeholders are $1, $2; otherwise ?
 }
+
+// What an engine wraps when it is not the statement that is at fault.
+var (
+	ErrLogin       = errors.New("the database does not let the role in")
+	ErrUnreachable = errors.New("the database cannot be reached")
+)
 
 // Error is what the caller is told: what is wrong, and what to do next.
 type Error struct{ Message, Next string }

@@ -19,7 +19,7 @@ import (
 const (
 	connectLimit = 10 * time.Second
 	// selectLimit is how long a server is looked for that takes calls.
-	selectLimit = 5 * time.Second
+	selectLimit = 3 * time.Second
 	idleLimit   = 5 * time.Minute
 )
 

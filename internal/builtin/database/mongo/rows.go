@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -118,14 +119,14 @@ func told(ctx context.Context, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case mongo.IsTimeout(err) && !errors.As(err, new(mongo.ServerError)):
-		return err
+	case strings.Contains(err.Error(), "auth error"), errors.As(err, &fault) && (fault.Code == 18 || fault.Code == 8000): // AuthenticationFailed, and Atlas's
+		return fmt.Errorf("%w: %w", engine.ErrLogin, err)
+	case !errors.As(err, &fault) && (mongo.IsTimeout(err) || mongo.IsNetworkError(err) || strings.Contains(err.Error(), "server selection error")):
+		return fmt.Errorf("%w: %w", engine.ErrUnreachable, err)
 	case !errors.As(err, &fault):
 		return err
 	}
 	switch fault.Code {
-	case 18, 8000: // authentication
-		return err
 	case 50: // MaxTimeMSExpired
 		return engine.Refuse("ask for less, or add conditions that an index helps with", "%s", fault.Message)
 	case 13: // Unauthorized

@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
 )
 
 const (
@@ -37,7 +41,7 @@ type kept struct {
 func (s *Source) connect(ctx context.Context) (*conn, error) {
 	raw, err := s.connector.Connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, unconnected(err)
 	}
 	c := &conn{Conn: raw}
 	for _, statement := range s.session {
@@ -55,6 +59,16 @@ func (s *Source) connect(ctx context.Context) (*conn, error) {
 		return nil, errors.Join(err, raw.Close())
 	}
 	return c, nil
+}
+
+// unconnected says why there is no connection: whoever logs in is not let in, or
+// there is no such database, or there is no server.
+func unconnected(err error) error {
+	var fault *mysql.MySQLError
+	if errors.As(err, &fault) && slices.Contains([]uint16{1044, 1045, 1049, 1130, 1698, 1862, 4151}, fault.Number) {
+		return fmt.Errorf("%w: %w", engine.ErrLogin, err)
+	}
+	return fmt.Errorf("%w: %w", engine.ErrUnreachable, err)
 }
 
 func (c *conn) exec(ctx context.Context, sql string) error {

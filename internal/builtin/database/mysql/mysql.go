@@ -160,12 +160,12 @@ func told(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case !errors.As(err, &fault):
+	case errors.Is(err, engine.ErrLogin), errors.Is(err, engine.ErrUnreachable), !errors.As(err, &fault):
 		return err
+	case fault.Number == 1064:
+		return engine.Refuse("correct the statement", "%s", fault.Message)
 	case fault.Number == 1792 || fault.Number == 1295 || fault.Number == 1290: // read-only transaction; not preparable; --secure-file-priv and the like
 		return engine.Refuse(advice, "%s", fault.Message)
-	case fault.Number == 1045: // access denied to the role itself
-		return err
 	}
 	return engine.Refuse("look at the tables and columns with schema", "%s", fault.Message)
 }

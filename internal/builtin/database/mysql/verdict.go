@@ -121,11 +121,11 @@ func reads(sql string, allowed map[string]bool) (string, error) {
 		first++
 	}
 	if first == len(tokens) {
-		return "", engine.Refuse(advice, "there is no statement")
+		return "", engine.Refuse("send one SELECT", "there is no statement")
 	}
 	switch t := tokens[first]; {
 	case t.quoted || t.text != "select" && t.text != "with" && t.text != "values" && t.text != "table":
-		return "", engine.Refuse(advice, "a statement that only reads begins with SELECT, WITH, VALUES or TABLE, and this one with %q", t.text)
+		return "", engine.Refuse("send one SELECT", "a statement that only reads begins with SELECT, WITH, VALUES or TABLE, and this one with %q", t.text)
 	}
 	for i := range tokens {
 		if err := judge(tokens, i, allowed); err != nil {

@@ -229,10 +229,14 @@ func told(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, new(*pgconn.ConnectError)):
+		return unconnected(err)
 	case !errors.As(err, &fault):
 		return err
 	}
 	switch {
+	case fault.Code == "42601":
+		return engine.Refuse("correct the statement", "%s", fault.Message)
 	case fault.Code == "25006" || fault.Code == "0A000" && strings.Contains(fault.Message, "DECLARE"):
 		return engine.Refuse(advice, "%s", fault.Message)
 	case fault.Code == "57014" || fault.Code == "55P03":
@@ -246,6 +250,16 @@ func told(ctx context.Context, err error) error {
 		return engine.Refuse(next, "%s", fault.Message)
 	}
 	return err
+}
+
+// unconnected says why there is no connection: whoever logs in is not let in
+// (class 28, or there is no such database), or there is no server.
+func unconnected(err error) error {
+	var fault *pgconn.PgError
+	if errors.As(err, &fault) && (strings.HasPrefix(fault.Code, "28") || fault.Code == "3D000" || fault.Code == "42501") {
+		return fmt.Errorf("%w: %w", engine.ErrLogin, err)
+	}
+	return fmt.Errorf("%w: %w", engine.ErrUnreachable, err)
 }
 
 func arguments(args []any) [][]byte {

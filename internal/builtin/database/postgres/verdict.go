@@ -30,10 +30,10 @@ func reads(sql string) (outline, error) {
 		first++
 	}
 	if first == len(tokens) {
-		return outline{}, engine.Refuse(advice, "there is no statement")
+		return outline{}, engine.Refuse("send one SELECT", "there is no statement")
 	}
 	if t := tokens[first]; t.quoted || !begins(t.text) {
-		return outline{}, engine.Refuse(advice, "a statement that only reads begins with SELECT, WITH, VALUES or TABLE, and this one with %q", t.text)
+		return outline{}, engine.Refuse("send one SELECT", "a statement that only reads begins with SELECT, WITH, VALUES or TABLE, and this one with %q", t.text)
 	}
 	for _, t := range tokens {
 		if t.kind == symbol && t.text == ";" {

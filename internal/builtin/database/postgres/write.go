@@ -118,7 +118,7 @@ func (w *Writer) Posture(ctx context.Context) (engine.Posture, error) {
 		p, err = posture(ask, writerSQL, "dragoman_writer", "SELECT, INSERT, UPDATE, DELETE")
 		return err
 	})
-	return p, err
+	return p, told(ctx, err)
 }
 
 // Close closes the pool.

@@ -59,7 +59,7 @@ func openConn(name string, flags int32) (*conn, error) {
 	rc := lib.Xsqlite3_open_v2(c.tls, text, c.at(&c.out.a), flags|lib.SQLITE_OPEN_NOMUTEX|lib.SQLITE_OPEN_EXRESCODE, 0)
 	c.db = c.out.a
 	if rc != lib.SQLITE_OK {
-		err := c.fault("open the database")
+		err := fmt.Errorf("%w: %w", engine.ErrUnreachable, c.fault("open the database"))
 		c.close()
 		return nil, err
 	}

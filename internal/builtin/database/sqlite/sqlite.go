@@ -143,6 +143,9 @@ func (c *conn) told(ctx context.Context, err error) error {
 	case strings.Contains(err.Error(), "disk I/O") || strings.Contains(err.Error(), "malformed"):
 		return err
 	}
+	if strings.Contains(err.Error(), "syntax error") || strings.Contains(err.Error(), "incomplete input") {
+		return engine.Refuse("correct the statement", "%s", err)
+	}
 	return engine.Refuse("look at the tables and columns with schema", "%s", err)
 }
 
