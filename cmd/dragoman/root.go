@@ -54,6 +54,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newServe(), newStdio(), newReload(), newCall(), newList(), newServer(),
 		newImport(), newCheck(), newDoctor(), newConfig(), newUser(), newToken(), newVersion())
 	root.AddCommand(newAudit(), newSecrets())
+	root.AddCommand(newLogin(), newLogins(), newLogout())
 	root.AddCommand(newPolicy(), newTools(), newSelftest())
 	root.AddCommand(topics()...)
 	return root

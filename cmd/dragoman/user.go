@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dragoman-mcp/dragoman/internal/auth/credential"
 	"github.com/dragoman-mcp/dragoman/internal/auth/users"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 )
@@ -46,10 +47,15 @@ func newUser() *cobra.Command {
 			func(ctx context.Context, k *kept, u *users.Users) error {
 				return k.told("may log in at once", u.Unlock(ctx, k.args[0]))
 			}),
-		userCommand("remove NAME", "Remove a user", `Its logins end, and the API keys that act on its behalf. To keep the name from
-being given to somebody else, disable the user instead.`,
+		userCommand("remove NAME", "Remove a user", `Its logins end, and the API keys that act on its behalf. The accounts that it has
+connected at servers are forgotten, with the keys that they were encrypted with. To
+keep the name from being given to somebody else, disable the user instead.`,
 			func(ctx context.Context, k *kept, u *users.Users) error {
-				return k.told("is removed", u.Remove(ctx, k.args[0]))
+				err := u.Remove(ctx, k.args[0])
+				if err == nil {
+					err = credential.Erase(ctx, k.Store, users.Principal(store.User{Name: k.args[0]}, "").ID)
+				}
+				return k.told("is removed", err)
 			}),
 	)
 	return cmd

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -282,4 +283,30 @@ func (a *App) keyService(k config.KeyService) *secret.Transit {
 		URL: k.URL, Mount: k.Mount, Key: k.Key, Namespace: k.Namespace, Token: token,
 		Client: a.network.Client(egress.ClientOptions{MaxBodyBytes: 1 << 20, MaxRedirects: -1}),
 	})
+}
+
+// LoginLink makes a link where a principal can log in at a server of the type oauth,
+// by a configuration whose gateway runs elsewhere: its pages are at the address that
+// it is reached at.
+func LoginLink(ctx context.Context, cfg *config.Config, server, principal string) (string, error) {
+	material, err := sealingSecret(cfg)
+	if err != nil {
+		return "", err
+	}
+	sealer, err := mint.NewSealer(material)
+	if err != nil {
+		return "", err
+	}
+	base := strings.TrimSuffix(cfg.PublicURL, "/")
+	if base == "" {
+		listening, err := net.ResolveTCPAddr("tcp", cfg.Listen)
+		if err != nil || listening.Port == 0 {
+			return "", fmt.Errorf("listen is %s, by which no browser finds the gateway: set public_url", cfg.Listen)
+		}
+		base = address(cfg, listening)
+	}
+	b := credential.New(credential.Options{Base: func() string { return base }})
+	defer b.Close()
+	b.Keep(credential.Keeper{Sealer: sealer})
+	return b.Link(ctx, server, mcp.Principal{ID: principal})
 }
