@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -205,7 +206,7 @@ func FuzzSearch(f *testing.F) {
 	f.Add("Straße\nSTRASSE\n\u212A", "k", true)
 	f.Add("aXa\n\n\nx", `x`, false)
 	f.Fuzz(func(t *testing.T, content, text string, exact bool) {
-		if text == "" || strings.ContainsAny(content+text, "\x00\ufffd\ufeff") || !printable(content) || !printable(text) || len(text) > 300 {
+		if text == "" || !utf8.ValidString(content+text) || !utf8.ValidString(text) || strings.ContainsAny(content+text, "\x00\ufffd\ufeff") || !printable(content) || !printable(text) || len(text) > 300 {
 			return
 		}
 		dir := t.TempDir()
