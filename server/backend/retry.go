@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
 )
 
 // Retry says how often and at what pace something is tried again, as a section
@@ -56,14 +54,30 @@ func Again(err error, after time.Duration) error {
 // [Again], or attempts or time are used up; then it returns f's last error,
 // without the mark. It does not begin a wait that ctx would not outlast.
 func (r Retry) Do(ctx context.Context, f func(ctx context.Context) error) error {
+	err := f(ctx)
+	if err == nil {
+		return nil
+	}
 	r = r.complete()
-	policy := retrypolicy.NewBuilder[any]().
-		HandleIf(func(_ any, err error) bool { return r.worthwhile(ctx, err) }).
-		WithMaxAttempts(r.Attempts).ReturnLastFailure().
-		WithJitterFactor(0.25).
-		WithDelayFunc(func(e failsafe.ExecutionAttempt[any]) time.Duration { return r.wait(e.Attempts(), e.LastError()) }).
-		Build()
-	err := failsafe.With(policy).WithContext(ctx).Run(func() error { return f(ctx) })
+	for attempt := 1; attempt < r.Attempts && r.worthwhile(ctx, err); attempt++ {
+		timer := time.NewTimer(jittered(r.wait(attempt, err)))
+		select {
+		case <-timer.C:
+			err = f(ctx)
+		case <-ctx.Done():
+			timer.Stop()
+			return unmarked(err)
+		}
+	}
+	return unmarked(err)
+}
+
+// jittered is a wait that is random, a quarter more or less.
+func jittered(wait time.Duration) time.Duration {
+	return wait - wait/4 + rand.N(wait/2+1)
+}
+
+func unmarked(err error) error {
 	var marked *again
 	if errors.As(err, &marked) {
 		return marked.error

@@ -21,7 +21,7 @@ import (
 // answer is what a caller gets of an API's answer.
 type answer struct {
 	Status  int               `json:"status"`
-	Body    json.RawMessage   `json:"body,omitempty" jsonschema:"an answer in JSON"`
+	Body    server.JSON       `json:"body,omitzero" jsonschema:"an answer in JSON"`
 	Text    string            `json:"text,omitempty" jsonschema:"any other, or a part"`
 	Type    string            `json:"type,omitempty" jsonschema:"media type if not JSON"`
 	Headers map[string]string `json:"headers,omitempty"`
@@ -78,22 +78,20 @@ func (a *api) shape(c *server.Call, got *outbound.Answer, fields []string) (answ
 		kind = ""
 	}
 	body := bytes.TrimSpace(got.Body)
-	isJSON := (kind == "application/json" || strings.HasSuffix(kind, "+json") || kind == "" || strings.HasPrefix(kind, "text/")) &&
-		len(body) > 0 && utf8.Valid(body) && json.Valid(body) && (strings.Contains(kind, "json") || body[0] == '{' || body[0] == '[')
-	switch {
-	case len(body) == 0:
+	if len(body) == 0 {
 		return out, nil
-	case isJSON:
+	}
+	if checked, ok := parsed(kind, body); ok {
 		if len(fields) > 0 && got.Status < 400 {
-			if body, err = selected(body, fields); err != nil {
+			if checked, err = selected(checked.Text(), fields); err != nil {
 				return answer{}, err
 			}
 		}
-		if a.small(body) {
-			out.Body = body
+		if a.small(checked.Text()) {
+			out.Body = checked
 			return out, nil
 		}
-		p := listed(body)
+		p := listed(checked.Text())
 		p.status = got.Status
 		return a.turn(c, out, p, spot{})
 	}
@@ -107,6 +105,18 @@ func (a *api) shape(c *server.Call, got *outbound.Answer, fields []string) (answ
 		return out, nil
 	}
 	return a.turn(c, out, &page{status: got.Status, kind: out.Type, text: bytes.ToValidUTF8(got.Body, []byte("\ufffd"))}, spot{})
+}
+
+// parsed is an answer in JSON; false for any other. An API that does not say what
+// it sends, or says that it is text, is taken to mean an object or a list.
+func parsed(kind string, body []byte) (server.JSON, bool) {
+	said := strings.Contains(kind, "json") && (kind == "application/json" || strings.HasSuffix(kind, "+json") || strings.HasPrefix(kind, "text/"))
+	guessed := (kind == "" || strings.HasPrefix(kind, "text/")) && (body[0] == '{' || body[0] == '[')
+	if !said && !guessed || !utf8.Valid(body) {
+		return server.JSON{}, false
+	}
+	checked, err := server.CheckJSON(body)
+	return checked, err == nil
 }
 
 // small reports whether text fits as a whole. A token has a byte at least, and a
@@ -188,7 +198,9 @@ func (a *api) turn(c *server.Call, out answer, p *page, at spot) (answer, error)
 		if err != nil {
 			return answer{}, err
 		}
-		out.Body = text
+		if out.Body, err = server.CheckJSON(text); err != nil {
+			return answer{}, err
+		}
 		if next == 0 {
 			return out, nil
 		}
@@ -217,12 +229,12 @@ func (a *api) resume(c *server.Call, source, cursor string) (answer, error) {
 
 // selected is JSON with nothing but some members, each named by the way to it,
 // such as items.name; lists are passed through.
-func selected(text []byte, fields []string) ([]byte, error) {
+func selected(text []byte, fields []string) (server.JSON, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return nil, err
+		return server.JSON{}, err
 	}
 	tree := wish{}
 	for _, f := range fields {
@@ -239,9 +251,9 @@ func selected(text []byte, fields []string) ([]byte, error) {
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(tree.of(v)); err != nil {
-		return nil, err
+		return server.JSON{}, err
 	}
-	return bytes.TrimSpace(out.Bytes()), nil
+	return server.CheckJSON(out.Bytes())
 }
 
 // wish is the members that are wanted, and what is wanted of each; none means all.

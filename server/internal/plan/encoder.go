@@ -96,6 +96,7 @@ var (
 	marshaler     = reflect.TypeFor[json.Marshaler]()
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 	rawType       = reflect.TypeFor[json.RawMessage]()
+	checkedType   = reflect.TypeFor[Checked]()
 	timeType      = reflect.TypeFor[time.Time]()
 	numberType    = reflect.TypeFor[json.Number]()
 )
@@ -104,6 +105,8 @@ func (p *Plans) make(t reflect.Type) encoder {
 	switch {
 	case t == rawType:
 		return encodeRaw
+	case t == checkedType:
+		return encodeChecked
 	case t == timeType:
 		return encodeTime
 	case t == numberType, t.Implements(marshaler), t.Implements(textMarshaler),

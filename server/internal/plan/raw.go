@@ -2,8 +2,12 @@ package plan
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
+	"reflect"
 	"unicode/utf8"
 )
 
@@ -26,6 +30,44 @@ func AppendRaw(dst, raw []byte) ([]byte, error) {
 		return dst, fmt.Errorf("encode a raw message: %w", errors.New(r.fault))
 	}
 	return r.out, nil
+}
+
+// Checked is JSON text that has been checked: it is written as it is.
+type Checked struct{ text []byte }
+
+// Check checks JSON text, and leaves out the white space between its parts.
+func Check(raw []byte) (Checked, error) {
+	text, err := AppendRaw(make([]byte, 0, len(raw)), raw)
+	if err != nil {
+		return Checked{}, err
+	}
+	return Checked{text}, nil
+}
+
+// Text is the JSON text, which must not be changed; nil of the zero value.
+func (c Checked) Text() json.RawMessage { return c.text }
+
+// MarshalJSON implements json.Marshaler.
+func (c Checked) MarshalJSON() ([]byte, error) {
+	if c.text == nil {
+		return []byte("null"), nil
+	}
+	return c.text, nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *Checked) UnmarshalJSON(text []byte) (err error) {
+	*c, err = Check(text)
+	return err
+}
+
+func encodeChecked(t *Text, v reflect.Value) error {
+	text := v.Field(0).Bytes()
+	if text == nil {
+		text = []byte("null")
+	}
+	t.Bytes = append(t.Bytes, text...)
+	return nil
 }
 
 // rawReader reads JSON (RFC 8259) and writes it without white space. What lies
@@ -55,9 +97,13 @@ func (r *rawReader) next() byte {
 
 // space passes over white space, and leaves it out.
 func (r *rawReader) space() {
-	if c := r.next(); c > ' ' {
+	if r.at < len(r.in) && r.in[r.at] > ' ' {
 		return
 	}
+	r.blank()
+}
+
+func (r *rawReader) blank() {
 	begin := r.at
 	for c := r.next(); c == ' ' || c == '\n' || c == '\t' || c == '\r'; c = r.next() {
 		r.at++
@@ -147,7 +193,7 @@ func (r *rawReader) name() bool {
 }
 
 func (r *rawReader) text() {
-	for i := r.at + 1; i < len(r.in); i++ {
+	for i := plainEnd(r.in, r.at+1); i < len(r.in); i = plainEnd(r.in, i+1) {
 		switch c := r.in[i]; {
 		case c == '"':
 			r.at = i + 1
@@ -168,6 +214,29 @@ func (r *rawReader) text() {
 	}
 	r.at = len(r.in)
 	r.fail("a string has no end")
+}
+
+// plainEnd is the offset of the first byte of text at or after i that is a quote,
+// a backslash or a control character, looked for in words of eight bytes.
+func plainEnd(text []byte, i int) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	for ; i+8 <= len(text); i += 8 {
+		w := binary.LittleEndian.Uint64(text[i:])
+		quote, slash := w^'"'*ones, w^'\\'*ones
+		// The lowest mark is exact: a difference borrows only from bytes above.
+		if m := ((quote - ones) &^ quote | (slash - ones) &^ slash | (w - ' '*ones) &^ w) & highs; m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+	}
+	for ; i < len(text); i++ {
+		if c := text[i]; c == '"' || c == '\\' || c < ' ' {
+			return i
+		}
+	}
+	return i
 }
 
 // escape is how many bytes belong to the escape behind its backslash; 0 for none.

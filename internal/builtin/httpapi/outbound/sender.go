@@ -209,7 +209,7 @@ func (s *Sender) once(ctx context.Context, req *http.Request) (*Answer, error) {
 		}
 		s.sent(res.StatusCode)
 		defer func() { _ = res.Body.Close() }()
-		body, err := io.ReadAll(res.Body)
+		body, err := whole(res)
 		if err != nil {
 			err = fmt.Errorf("read the answer: %w", err)
 			if errors.Is(err, egress.ErrTooLarge) {
@@ -228,6 +228,21 @@ func (s *Sender) once(ctx context.Context, req *http.Request) (*Answer, error) {
 		return a, nil
 	}
 	return nil, err
+}
+
+// maxExpected bounds the memory that is there for a body before it has come.
+const maxExpected = 1 << 20
+
+// whole reads the body of an answer, in one piece if its size is known.
+func whole(res *http.Response) ([]byte, error) {
+	var out bytes.Buffer
+	if n := res.ContentLength; n > 0 && n < maxExpected {
+		out.Grow(int(n) + bytes.MinRead)
+	} else {
+		out.Grow(8 << 10)
+	}
+	_, err := out.ReadFrom(res.Body)
+	return out.Bytes(), err
 }
 
 func (s *Sender) sent(status int) {
