@@ -49,7 +49,7 @@ func (r *reach) control(cmd *cobra.Command) (*control, error) {
 		if cfg, _, err = r.load(); err != nil {
 			return nil, err
 		}
-		c.base = "http://" + reachable(cfg.Listen)
+		c.base = schemeOf(cfg) + reachable(cfg.Listen)
 	}
 	alone := modest(cfg)
 	alone.Servers, alone.Views = nil, nil
@@ -83,6 +83,14 @@ func baseOf(address string) (string, error) {
 		}
 	}
 	return u.Scheme + "://" + u.Host + strings.TrimSuffix(path, "/"), nil
+}
+
+// schemeOf is how the addresses of a gateway begin.
+func schemeOf(cfg *config.Config) string {
+	if cfg.TLS.Cert != "" {
+		return "https://"
+	}
+	return "http://"
 }
 
 // reachable is an address to listen on as one to call: that of every interface
@@ -133,7 +141,7 @@ func (c *control) unreachable(ctx context.Context, err error) error {
 		return interrupted(ctx, err)
 	}
 	t := diagnose(err, config.Server{URL: c.base})
-	if t.code == exitUnreachable {
+	if t.code == exitUnreachable && !strings.HasPrefix(t.text, "TLS") {
 		t.remedy = "start the gateway with dragoman serve, or say with --url where it is"
 	}
 	return t.failure(c.base)

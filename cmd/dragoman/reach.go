@@ -35,6 +35,7 @@ const closeWait = 5 * time.Second
 // by a command line of its own.
 type reach struct {
 	source
+	trust
 	url, token string
 	timeout    time.Duration
 	verbose    bool
@@ -43,6 +44,8 @@ type reach struct {
 func (r *reach) flags(cmd *cobra.Command) {
 	r.source.flags(cmd)
 	f := cmd.Flags()
+	r.trust.flags(f)
+	cmd.PreRunE = func(*cobra.Command, []string) error { return r.trust.gather() }
 	f.StringVar(&r.url, "url", "", "speak with the MCP server or gateway at this `URL` instead (http, https, ws or wss)")
 	f.StringVar(&r.token, "token", "", "bearer `TOKEN` for --url (default $DRAGOMAN_TOKEN)")
 	f.DurationVar(&r.timeout, "timeout", 0, "how long to wait for everything, like 30s (default: what the server's configuration says)")
@@ -137,6 +140,7 @@ func modest(cfg *config.Config) *config.Config {
 // options are those of an App that lasts as long as one command.
 func (r *reach) options(cmd *cobra.Command) app.Options {
 	o := appOptions(nil)
+	o.TLS = r.trust.settings
 	if r.verbose {
 		o.LogOutput = cmd.ErrOrStderr()
 	}

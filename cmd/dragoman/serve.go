@@ -116,7 +116,7 @@ type next struct{ command, about string }
 
 // greet tells a person where the gateway is and what to do next.
 func greet(w io.Writer, addr, name string, cfg *config.Config) {
-	url := "http://" + reachable(addr)
+	url := schemeOf(cfg) + reachable(addr)
 	fmt.Fprintf(w, "Dragoman %s, serving %s from %s\n\n", buildVersion(), count(len(cfg.Servers), "server"), name)
 	fmt.Fprintf(w, "  MCP     %s/mcp\n  Health  %s/health\n\nNext:\n", url, url)
 	steps := nextSteps(url, name, cfg)

@@ -144,6 +144,9 @@ func ofStatus(err error, s config.Server) trouble {
 		t.remedy = "it asks for fewer requests; try again later"
 	case status >= 500:
 		t.remedy = "the fault is on its side; its own log tells more"
+	case status == http.StatusBadRequest && strings.HasPrefix(plainURL(s), "http:"):
+		t.text += ": it does not understand the request"
+		t.remedy = "check the URL; if it speaks TLS there, write https:// instead of http://"
 	default:
 		t.text += ": there is no MCP server at this path"
 		t.remedy = "check the URL; most servers are at /mcp, older ones at /sse"
@@ -162,11 +165,13 @@ func ofNetwork(err error, s config.Server) trouble {
 	case errors.As(err, &dns):
 		return trouble{text: "the host " + dns.Name + " is not known", remedy: "check the URL's spelling, and this machine's DNS"}
 	case errors.As(err, &name):
-		return trouble{text: "TLS: " + name.Error(), remedy: "use the name that the certificate is for"}
+		return trouble{text: "TLS: " + name.Error(), remedy: "use the name that the certificate is for in the URL"}
 	case errors.As(err, &untrusted):
-		return trouble{text: "TLS: " + untrusted.Err.Error(), remedy: "add the authority that signed it to the system's, or name its file in SSL_CERT_FILE"}
+		return trouble{text: "TLS: " + untrusted.Err.Error(), remedy: "name the file of the authority that signed it with --ca or in SSL_CERT_FILE, or add it to the system's"}
 	case errors.As(err, &noTLS):
 		return trouble{text: "TLS: it does not speak TLS on this port", remedy: "write http:// instead of https://, or use the port for TLS"}
+	case errors.As(err, &op) && op.Op == alertOp:
+		return ofAlert(op.Err)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return trouble{text: "the connection was refused: nothing listens there", remedy: "start the server, or check host and port of " + hostOf(s)}
 	case errors.Is(err, context.DeadlineExceeded) && len(s.Command) > 0:
@@ -177,6 +182,14 @@ func ofNetwork(err error, s config.Server) trouble {
 		return trouble{text: op.Error(), remedy: "check host and port of " + hostOf(s) + ", and what lies between"}
 	}
 	return trouble{}
+}
+
+// plainURL is the address of a server as it was written; "" for a program.
+func plainURL(s config.Server) string {
+	for _, r := range s.Replicas() {
+		return r.URL
+	}
+	return ""
 }
 
 func hostOf(s config.Server) string {

@@ -6,6 +6,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -42,6 +43,8 @@ type Options struct {
 	QuietCalls bool
 	// Proxy returns the HTTP proxy for a request; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// TLS is where the settings for https begin; nil means the system's roots and no client certificate.
+	TLS *tls.Config
 	// Servers makes a server that the configuration calls builtin, as
 	// builtin.Open does; without it there are none.
 	Servers func(kind string, env *server.Env) (*server.Server, error)
@@ -117,7 +120,7 @@ func (a *App) lay(cfg *config.Config) error {
 	}
 	a.secrets = scan.New(cfg.Secrets.Names)
 	learn(a.secrets, cfg)
-	a.network = egress.New(egress.Options{Guard: guard, Proxy: a.o.Proxy, UserAgent: "dragoman/" + a.o.Version})
+	a.network = egress.New(egress.Options{Guard: guard, Proxy: a.o.Proxy, TLS: a.o.TLS, UserAgent: "dragoman/" + a.o.Version})
 	a.telemetry, err = telemetry.New(telemetry.Options{
 		Log: cfg.Log, Telemetry: cfg.Telemetry, Output: a.o.LogOutput, Transport: a.network.RoundTripper(),
 		Version: a.o.Version, Servers: a.serverStatus, Gather: &a.inhouse, QuietCalls: a.o.QuietCalls,
