@@ -55,10 +55,11 @@ func (f *files) read(ctx context.Context, c *server.Call, in readInput) (content
 		}
 	}
 	c.Untrusted("the file " + m.shown(key))
-	head, err := part(ctx, file, 0, text.Sample)
+	begin, err := part(ctx, file, 0, f.firstPart(in))
 	if err != nil {
 		return content{}, told(err, in.Path)
 	}
+	head := begin[:min(len(begin), text.Sample)]
 	out := content{Size: file.Info().Size, Offset: in.Offset}
 	form, err := text.Detect(head, int64(len(head)) == out.Size)
 	if in.Encoding != "" {
@@ -76,25 +77,57 @@ func (f *files) read(ctx context.Context, c *server.Call, in readInput) (content
 		}
 	}
 	out.Encoding = form.Name
-	err = f.text(ctx, c, in, reading{file, form, &out})
+	err = f.text(ctx, c, in, reading{file, begin, form, &out})
 	return out, told(err, in.Path)
+}
+
+// firstPart is how much of a file is read to see what it is: when the beginning is wanted, at once as much as can be told.
+func (f *files) firstPart(in readInput) int64 {
+	switch {
+	case in.Offset > 0 || in.Tail > 0:
+		return text.Sample
+	case in.Length > 0:
+		return max(text.Sample, min(in.Length, f.most)+maxMark)
+	}
+	return max(text.Sample, f.most+maxMark)
+}
+
+// maxMark is the longest byte order mark, in bytes.
+const maxMark = 4
+
+// part reads some bytes, most of the time those that are there already.
+func (r reading) part(ctx context.Context, offset, length int64) ([]byte, error) {
+	if end := min(offset+length, r.out.Size); end <= int64(len(r.begin)) && offset <= end {
+		return r.begin[offset:end], nil
+	}
+	return part(ctx, r.file, offset, length)
 }
 
 // part reads some bytes, all of them unless the file ends before.
 func part(ctx context.Context, f volume.File, offset, length int64) ([]byte, error) {
+	length = min(length, f.Info().Size-offset)
+	if length <= 0 {
+		return nil, nil
+	}
 	body, err := f.Range(ctx, offset, length)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = body.Close() }()
-	return io.ReadAll(io.LimitReader(body, length))
+	data := make([]byte, length)
+	n, err := io.ReadFull(body, data)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil // it has become shorter
+	}
+	return data[:n], err
 }
 
 // A reading is a text on its way into an answer.
 type reading struct {
-	file volume.File
-	form text.Form
-	out  *content
+	file  volume.File
+	begin []byte // of the file
+	form  text.Form
+	out   *content
 }
 
 func (f *files) text(ctx context.Context, c *server.Call, in readInput, r reading) error {
@@ -110,7 +143,7 @@ func (f *files) text(ctx context.Context, c *server.Call, in readInput, r readin
 		first = max(first, r.out.Size-f.most)
 		first += (first - int64(r.form.BOM)) % int64(r.form.Unit())
 	}
-	raw, err := part(ctx, r.file, first, most)
+	raw, err := r.part(ctx, first, most)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"syscall"
 )
 
@@ -18,13 +19,20 @@ const (
 	errNotEmpty    = syscall.ENOTEMPTY
 )
 
-// version is what changes with every change: the inode and the time of its last change, which nobody can set.
+// version is what changes with every change: device and inode, and the time of its last change, which nobody can set.
 func version(info fs.FileInfo) string {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return fmt.Sprintf("%x-%x", info.Size(), info.ModTime().UnixNano())
 	}
-	return fmt.Sprintf("%x-%x-%x-%x", s.Ino, info.Size(), info.ModTime().UnixNano(), changed(info).UnixNano())
+	b := make([]byte, 0, 64)
+	for i, n := range []uint64{uint64(s.Dev), s.Ino, uint64(info.Size()), uint64(info.ModTime().UnixNano()), uint64(changed(info).UnixNano())} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = strconv.AppendUint(b, n, 16)
+	}
+	return string(b)
 }
 
 // links is how many names a file has.

@@ -32,9 +32,14 @@ type Volume struct {
 	path   string // as links write it
 	permit func(key string, dir bool) error
 
-	mu    sync.Mutex // guards locks
+	mu    sync.Mutex // guards what follows
 	locks map[string]*keyLock
+	tags  map[string]string // of versions; at most maxTags
 }
+
+// maxTags is how many tags of files are remembered, some 150 bytes each. A file is hashed again when its times or its
+// size have changed, and always before it is replaced on a condition.
+const maxTags = 4096
 
 var _ volume.Volume = (*Volume)(nil)
 
@@ -51,7 +56,7 @@ func Open(dir string, permit func(key string, dir bool) error) (*Volume, error) 
 	if real, err := filepath.EvalSymlinks(abs); err == nil {
 		abs = real
 	}
-	return &Volume{root: root, path: strings.TrimSuffix(filepath.ToSlash(abs), "/"), permit: permit, locks: map[string]*keyLock{}}, nil
+	return &Volume{root: root, path: strings.TrimSuffix(filepath.ToSlash(abs), "/"), permit: permit, locks: map[string]*keyLock{}, tags: map[string]string{}}, nil
 }
 
 // Close closes the directory.
@@ -201,12 +206,13 @@ func (v *Volume) Open(_ context.Context, key string) (volume.File, error) {
 		_ = f.Close()
 		return nil, volume.ErrIsDir
 	}
-	return &file{f, describe(key, info)}, nil
+	return &file{f, describe(key, info), v}, nil
 }
 
 type file struct {
 	*os.File
-	info volume.Info
+	info   volume.Info
+	volume *Volume // remembers tags; nil for none
 }
 
 func (f *file) Info() volume.Info { return f.info }
@@ -219,11 +225,40 @@ func (f *file) Range(_ context.Context, offset, length int64) (io.ReadCloser, er
 }
 
 func (f *file) Tag(ctx context.Context) (string, error) {
+	remembers := f.volume != nil && f.info.Settled
+	if remembers {
+		if known := f.volume.known(f.info.Version); known != "" {
+			return known, nil
+		}
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, &ending{ctx, io.NewSectionReader(f.File, 0, f.info.Size)}); err != nil {
 		return "", err
 	}
-	return tag(h.Sum(nil)), nil
+	made := tag(h.Sum(nil))
+	if now, err := f.Stat(); remembers && err == nil && version(now) == f.info.Version {
+		f.volume.remember(f.info.Version, made)
+	}
+	return made, nil
+}
+
+func (v *Volume) known(version string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.tags[version]
+}
+
+// remember keeps a tag, in the place of some other when there are too many.
+func (v *Volume) remember(version, tag string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for other := range v.tags {
+		if len(v.tags) < maxTags {
+			break
+		}
+		delete(v.tags, other)
+	}
+	v.tags[version] = tag
 }
 
 func tag(sum []byte) string { return "sha256:" + hex.EncodeToString(sum) }

@@ -72,7 +72,7 @@ func holds(ctx context.Context, f *os.File, info fs.FileInfo, when volume.Condit
 	case when.Match == "":
 		return nil
 	}
-	tag, err := (&file{f, describe("", info)}).Tag(ctx)
+	tag, err := (&file{File: f, info: describe("", info)}).Tag(ctx)
 	if err == nil && tag != when.Match {
 		err = volume.ErrChanged
 	}
