@@ -271,7 +271,7 @@ type metadata struct {
 // is described has to be this issuer, to the letter.
 func (c *Client) Metadata(ctx context.Context, issuer string) (Place, error) {
 	u, err := url.Parse(issuer)
-	if err != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return Place{}, fmt.Errorf("authorization server %.200q is no address", issuer)
 	}
 	candidates := []string{wellKnown(u, "oauth-authorization-server", true), wellKnown(u, "openid-configuration", true)}
