@@ -97,7 +97,9 @@ func configure(o Options) (*mysql.Config, error) {
 		if name != "tls" {
 			return nil, fmt.Errorf("the only parameter is tls, and not %q", name)
 		}
-		c.TLSConfig = values[0]
+		if c.TLSConfig = values[0]; !engine.Listed("true false skip-verify preferred", c.TLSConfig) {
+			return nil, errors.New("tls is true, false, preferred or skip-verify")
+		}
 	}
 	if host := u.Hostname(); c.TLSConfig == "" && !config.IsLoopback(host) {
 		c.TLSConfig = "true" // to another machine in the open only when told
