@@ -3,6 +3,7 @@ package legacy
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type Session struct {
 	mu       sync.Mutex // guards what follows
 	level    string     // what logging/setLevel asked for
 	calls    map[jsonrpc.ID]*mcp.CallContext
+	hasty    []hasty                             // cancellations that may have overtaken their calls, oldest first
 	asked    map[jsonrpc.ID]chan jsonrpc.Message // our requests that wait for the client
 	stream   mcp.Stream                          // takes what belongs to no request; nil when none is attached
 	attached int                                 // counts attachments, so that only the last detaches
@@ -208,6 +210,9 @@ func (s *Session) begin(ctx context.Context, id jsonrpc.ID) (*mcp.CallContext, e
 	if _, ok := s.calls[id]; ok {
 		return nil, mcp.Errorf(jsonrpc.CodeInvalidRequest, "a request with id %s is already under way", string(id))
 	}
+	if s.overtaken(id) {
+		return nil, errCancelled
+	}
 	if len(s.calls) >= s.server.o.MaxCalls {
 		return nil, mcp.Errorf(mcp.CodeBusy, "%d requests are under way in this session, no more are taken", len(s.calls))
 	}
@@ -237,10 +242,40 @@ func (s *Session) Receive(_ context.Context, msg jsonrpc.Message) {
 			waiting <- msg
 		}
 	case msg.Method == "notifications/cancelled":
-		if call := s.calls[jsonrpc.ID(msg.Params.Get("requestId"))]; call != nil {
+		id := jsonrpc.ID(msg.Params.Get("requestId"))
+		if call := s.calls[id]; call != nil {
 			call.End(context.Canceled, errCancelled)
+			return
+		}
+		if len(s.hasty) >= maxHasty {
+			s.hasty = s.hasty[1:]
+		}
+		s.hasty = append(s.hasty, hasty{id, s.server.o.Now()})
+	}
+}
+
+// Bounds of cancellations that come before their calls: over HTTP each message goes
+// its own way. Most of what comes for an unknown call is late and not early.
+const (
+	maxHasty   = 16
+	hastyAhead = 2 * time.Second
+)
+
+type hasty struct {
+	id jsonrpc.ID
+	at time.Time
+}
+
+// overtaken reports whether a call has been cancelled before it has come. s.mu is
+// held.
+func (s *Session) overtaken(id jsonrpc.ID) bool {
+	for i, h := range s.hasty {
+		if h.id == id {
+			s.hasty = slices.Delete(s.hasty, i, i+1)
+			return s.server.o.Now().Sub(h.at) < hastyAhead
 		}
 	}
+	return false
 }
 
 func (s *Session) setLevel(params jsonrpc.Object) (mcp.Result, error) {
