@@ -167,7 +167,7 @@ func ofNetwork(err error, s config.Server) trouble {
 	case errors.As(err, &name):
 		return trouble{text: "TLS: " + name.Error(), remedy: "use the name that the certificate is for in the URL"}
 	case errors.As(err, &untrusted):
-		return trouble{text: "TLS: " + untrusted.Err.Error(), remedy: "name the file of the authority that signed it with --ca or in SSL_CERT_FILE, or add it to the system's"}
+		return trouble{text: "TLS: " + untrusted.Err.Error(), remedy: "add the authority that signed it to the system's, or name its file in SSL_CERT_FILE (or with --ca)"}
 	case errors.As(err, &noTLS):
 		return trouble{text: "TLS: it does not speak TLS on this port", remedy: "write http:// instead of https://, or use the port for TLS"}
 	case errors.As(err, &op) && op.Op == alertOp:
