@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -216,6 +217,63 @@ func TestLimiter(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Those who have waited for the end of a pause do not go all at once, and neither do those who came while another began.
+func TestLimiterKeepsItsPaceAfterAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := backend.Rate{PerSecond: 10, Burst: 2, MaxWait: time.Minute}.Limiter()
+		began := time.Now()
+		l.Pause(2 * time.Second)
+		var mu sync.Mutex // guards went
+		var went []time.Duration
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if err := l.Wait(t.Context()); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				went = append(went, time.Since(began))
+			})
+		}
+		<-time.After(3 * time.Second)
+		l.Pause(2 * time.Second) // until 5 s
+		all.Wait()
+		slices.Sort(went)
+		for i, at := range went {
+			if at < 2*time.Second || at > 3*time.Second && at < 5*time.Second {
+				t.Errorf("call %d went at %s, in a pause", i, at)
+			}
+			if first := i - 12; first >= 0 && at-went[first] < time.Second { // 10 a second, and 2 at once
+				t.Errorf("calls %d to %d went within %s, faster than the rate", first, i, at-went[first])
+			}
+		}
+	})
+}
+
+// Waiting for a pause counts as waiting.
+func TestLimiterRefusesWhatWouldWaitTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := backend.Rate{PerSecond: 1, MaxWait: 3 * time.Second}.Limiter()
+		l.Pause(2 * time.Second)
+		errs := make(chan error, 5)
+		for range cap(errs) {
+			go func() { errs <- l.Wait(t.Context()) }()
+		}
+		refused := 0
+		for range cap(errs) {
+			if err := <-errs; errors.Is(err, backend.ErrRate) {
+				refused++
+			} else if err != nil {
+				t.Error(err)
+			}
+		}
+		if refused != 3 {
+			t.Errorf("refused %d of 5, want 3: one goes after 2 s, one after 3 s", refused)
+		}
+	})
 }
 
 func TestCache(t *testing.T) {

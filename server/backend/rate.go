@@ -44,23 +44,49 @@ func (r Rate) Limiter() *Limiter {
 	return &Limiter{bucket: rate.NewLimiter(pace, cmp.Or(r.Burst, 1)), maxWait: cmp.Or(r.MaxWait, 10*time.Second)}
 }
 
-// Wait takes a token, waiting for it if it must. It refuses at once, with
-// [ErrRate] and the time that it would take, when that is longer than MaxWait or
-// ctx would end before.
+// Wait takes a token, waiting for it if it must. It refuses, with [ErrRate] and
+// the time that it would take, when it would have waited longer than MaxWait or
+// than ctx lasts.
+//
+// Who waits for the end of a pause takes no token before: those who have waited
+// go at the pace that holds for all, and not all at once.
 func (l *Limiter) Wait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	now := time.Now()
-	turn := l.bucket.ReserveN(now, 1)
-	wait := max(turn.DelayFrom(now), l.pause(now))
-	until, bounded := ctx.Deadline()
-	if wait > l.maxWait || bounded && now.Add(wait).After(until) {
-		turn.CancelAt(now)
-		return fmt.Errorf("%w: come again in %s", ErrRate, wait.Round(time.Millisecond))
+	latest := time.Now().Add(l.maxWait)
+	if until, bounded := ctx.Deadline(); bounded && until.Before(latest) {
+		latest = until
 	}
+	for {
+		now := time.Now()
+		turn := (*rate.Reservation)(nil)
+		wait := l.pause(now)
+		if wait <= 0 {
+			turn = l.bucket.ReserveN(now, 1)
+			wait = turn.DelayFrom(now)
+		}
+		if err := l.rest(ctx, now, wait, latest); err != nil {
+			if turn != nil {
+				turn.Cancel()
+			}
+			return err
+		}
+		// A pause may have begun while the turn came. The token is lost then, which
+		// errs on the side of the one who has asked for patience.
+		if turn != nil && l.pause(time.Now()) <= 0 {
+			return nil
+		}
+	}
+}
+
+// rest waits, unless that would end later than it may.
+func (l *Limiter) rest(ctx context.Context, now time.Time, wait time.Duration, latest time.Time) error {
 	if wait <= 0 {
 		return nil
+	}
+	if now.Add(wait).After(latest) {
+		return fmt.Errorf("%w: come again in %s", ErrRate, wait.Round(time.Millisecond))
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -68,11 +94,11 @@ func (l *Limiter) Wait(ctx context.Context) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		turn.Cancel()
 		return ctx.Err()
 	}
 }
 
+// pause is how much of a pause is left; 0 or less when there is none.
 func (l *Limiter) pause(now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -287,27 +287,20 @@ func TestLongAnswersArePaged(t *testing.T) {
 	}
 }
 
-// TestABusyAPI is an API that counts what it is sent and answers 429 above its rate.
+// TestABusyAPI is an API that counts what it is sent and answers 429 now and then. That the rate is held is tested in
+// package outbound, where time is ours.
 func TestABusyAPI(t *testing.T) {
 	var mu sync.Mutex
-	var times []time.Time
-	posts := map[string]int{}
-	quiet := time.Time{}
-	early := 0
+	requests, posts := 0, map[string]int{}
 	base := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		now := time.Now()
-		if now.Before(quiet) && quiet.Sub(now) < 900*time.Millisecond {
-			early++
-		}
-		times = append(times, now)
+		requests++
 		if r.Method == http.MethodPost {
 			body, _ := io.ReadAll(r.Body)
 			posts[string(body)]++
 		}
-		if len(times)%5 == 0 {
-			quiet = now.Add(time.Second)
+		if requests%5 == 0 {
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusTooManyRequests)
 		}
@@ -333,18 +326,9 @@ func TestABusyAPI(t *testing.T) {
 			t.Errorf("%s was posted %d times", body, n)
 		}
 	}
-	// A request may be 100 ms on its way, on a machine that does other things, too.
-	for i := range times {
-		for j := i; j < len(times); j++ {
-			window := times[j].Sub(times[i]) + 100*time.Millisecond
-			if n := float64(j - i + 1); n > 2+40*window.Seconds() {
-				t.Errorf("%v requests within %s, want at most 2 and 40 a second", n, window)
-			}
-		}
-	}
-	t.Logf("%d requests, %d posts, %d calls told of a failure, %d sent while the API wanted quiet", len(times), len(posts), failed.Load(), early)
-	if len(posts) != 8 || early > 0 {
-		t.Errorf("got %d posts and %d early requests, want 8 and none", len(posts), early)
+	t.Logf("%d requests, %d posts, %d calls told of a failure", requests, len(posts), failed.Load())
+	if len(posts) != 8 {
+		t.Errorf("got %d posts, want 8", len(posts))
 	}
 }
 

@@ -227,7 +227,7 @@ func plainEnd(text []byte, i int) int {
 		w := binary.LittleEndian.Uint64(text[i:])
 		quote, slash := w^'"'*ones, w^'\\'*ones
 		// The lowest mark is exact: a difference borrows only from bytes above.
-		if m := ((quote - ones) &^ quote | (slash - ones) &^ slash | (w - ' '*ones) &^ w) & highs; m != 0 {
+		if m := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs; m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
