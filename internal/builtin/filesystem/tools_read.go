@@ -73,7 +73,7 @@ func (m *mount) list(ctx context.Context, c *server.Call, key string, in listInp
 			return listed{}, err
 		}
 	}
-	c.Untrusted("names in " + m.shown(key))
+	c.Untrusted("names in /" + m.shown(key))
 	for {
 		const batch = 1000
 		infos, err := m.volume.List(ctx, key, after, batch)
@@ -185,7 +185,7 @@ func (f *files) searchAll(ctx context.Context, c *server.Call, path string, q in
 		mounts = f.mounts
 	}
 	out := matches{Matches: []match{}}
-	c.Untrusted("files in " + path)
+	c.Untrusted("files in /" + strings.TrimPrefix(path, "/"))
 	for i := at.Mount; i < len(mounts); i++ {
 		m := mounts[i]
 		if m.policy.prefix != "" && key == "" {

@@ -162,6 +162,9 @@ func (f Form) Decode(b []byte, last bool) (text string, used int) {
 			break
 		}
 	}
+	if utf8.Valid(b[:used]) { // many times faster than the other
+		return string(b[:used]), used
+	}
 	return strings.ToValidUTF8(string(b[:used]), "\uFFFD"), used
 }
 
