@@ -10,6 +10,7 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/server/internal/plan"
 )
 
 // Call is one call of a tool under way. It must not be kept.
@@ -54,6 +55,12 @@ func (s *Server) newCall(ctx context.Context, b *bound, r *sdk.CallToolRequest) 
 func (c *Call) Text(text string) {
 	c.Result.Content = append(c.Result.Content, &sdk.TextContent{Text: text})
 }
+
+// JSON checks JSON text that somebody else has written and leaves out the white
+// space between its parts; a byte that is not UTF-8 becomes U+FFFD. What it
+// returns is written as it is where it stands in an answer as an any, whereas a
+// json.RawMessage is checked once more.
+func (c *Call) JSON(raw []byte) (plan.Checked, error) { return plan.Check(raw) }
 
 // Progress tells the caller how far the call is, if it wants to know. total is 0
 // when it is not known.

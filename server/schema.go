@@ -20,7 +20,6 @@ func inferSchema[T any](output bool) (*jsonschema.Schema, error) {
 	}
 	schema, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
 		reflect.TypeFor[json.RawMessage](): {},
-		reflect.TypeFor[JSON]():            {},
 		reflect.TypeFor[time.Duration]():   {Type: "string"},
 	}})
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // answer is what a caller gets of an API's answer.
 type answer struct {
 	Status  int               `json:"status"`
-	Body    server.JSON       `json:"body,omitzero" jsonschema:"an answer in JSON"`
+	Body    any               `json:"body,omitempty" jsonschema:"an answer in JSON"` // from Call.JSON
 	Text    string            `json:"text,omitempty" jsonschema:"any other, or a part"`
 	Type    string            `json:"type,omitempty" jsonschema:"media type if not JSON"`
 	Headers map[string]string `json:"headers,omitempty"`
@@ -81,19 +81,10 @@ func (a *api) shape(c *server.Call, got *outbound.Answer, fields []string) (answ
 	if len(body) == 0 {
 		return out, nil
 	}
-	if checked, ok := parsed(kind, body); ok {
-		if len(fields) > 0 && got.Status < 400 {
-			if checked, err = selected(checked.Text(), fields); err != nil {
-				return answer{}, err
-			}
+	if mayBeJSON(kind, body) {
+		if checked, err := c.JSON(body); err == nil {
+			return a.shapeJSON(c, out, checked, fields)
 		}
-		if a.small(checked.Text()) {
-			out.Body = checked
-			return out, nil
-		}
-		p := listed(checked.Text())
-		p.status = got.Status
-		return a.turn(c, out, p, spot{})
 	}
 	out.Type = openapi.Clean(kind, 80)
 	if strings.HasPrefix(kind, "image/") && int64(len(got.Body)) <= int64(a.cfg.Limits.Bytes) {
@@ -107,16 +98,35 @@ func (a *api) shape(c *server.Call, got *outbound.Answer, fields []string) (answ
 	return a.turn(c, out, &page{status: got.Status, kind: out.Type, text: bytes.ToValidUTF8(got.Body, []byte("\ufffd"))}, spot{})
 }
 
-// parsed is an answer in JSON; false for any other. An API that does not say what
-// it sends, or says that it is text, is taken to mean an object or a list.
-func parsed(kind string, body []byte) (server.JSON, bool) {
-	said := strings.Contains(kind, "json") && (kind == "application/json" || strings.HasSuffix(kind, "+json") || strings.HasPrefix(kind, "text/"))
+// mayBeJSON reports whether an answer is JSON if it can be read as such. An API
+// that does not say what it sends, or says that it is text, is taken to mean an
+// object or a list.
+func mayBeJSON(kind string, body []byte) bool {
+	said := kind == "application/json" || strings.HasSuffix(kind, "+json") || strings.HasPrefix(kind, "text/") && strings.Contains(kind, "json")
 	guessed := (kind == "" || strings.HasPrefix(kind, "text/")) && (body[0] == '{' || body[0] == '[')
-	if !said && !guessed || !utf8.Valid(body) {
-		return server.JSON{}, false
+	return (said || guessed) && utf8.Valid(body)
+}
+
+// checkedJSON is what Call.JSON gives.
+type checkedJSON interface{ Text() json.RawMessage }
+
+func (a *api) shapeJSON(c *server.Call, out answer, body checkedJSON, fields []string) (answer, error) {
+	if len(fields) > 0 && out.Status < 400 {
+		some, err := selected(body.Text(), fields)
+		if err != nil {
+			return answer{}, err
+		}
+		if body, err = c.JSON(some); err != nil {
+			return answer{}, err
+		}
 	}
-	checked, err := server.CheckJSON(body)
-	return checked, err == nil
+	if !a.small(body.Text()) {
+		p := listed(body.Text())
+		p.status = out.Status
+		return a.turn(c, out, p, spot{})
+	}
+	out.Body = body
+	return out, nil
 }
 
 // small reports whether text fits as a whole. A token has a byte at least, and a
@@ -198,7 +208,7 @@ func (a *api) turn(c *server.Call, out answer, p *page, at spot) (answer, error)
 		if err != nil {
 			return answer{}, err
 		}
-		if out.Body, err = server.CheckJSON(text); err != nil {
+		if out.Body, err = c.JSON(text); err != nil {
 			return answer{}, err
 		}
 		if next == 0 {
@@ -229,12 +239,12 @@ func (a *api) resume(c *server.Call, source, cursor string) (answer, error) {
 
 // selected is JSON with nothing but some members, each named by the way to it,
 // such as items.name; lists are passed through.
-func selected(text []byte, fields []string) (server.JSON, error) {
+func selected(text []byte, fields []string) (json.RawMessage, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return server.JSON{}, err
+		return nil, err
 	}
 	tree := wish{}
 	for _, f := range fields {
@@ -251,9 +261,9 @@ func selected(text []byte, fields []string) (server.JSON, error) {
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(tree.of(v)); err != nil {
-		return server.JSON{}, err
+		return nil, err
 	}
-	return server.CheckJSON(out.Bytes())
+	return out.Bytes(), nil
 }
 
 // wish is the members that are wanted, and what is wanted of each; none means all.
