@@ -82,8 +82,7 @@ house: ## formatting and the laws of the house; takes seconds
 .PHONY: test
 test: peers ## every test, with its set-up
 	DRAGOMAN_NEED_PEERS=1 go test -timeout 20m $(PRODUCT) $(filter-out %/test/matrix %/test/tasks %/test/faults,$(INTEGRATION))
-	@# Sessions with programs of others, some of which take their time: what fails twice is believed (docs/PLAN.md).
-	DRAGOMAN_NEED_PEERS=1 go test -timeout 20m -p 1 $(CROWDED) || DRAGOMAN_NEED_PEERS=1 go test -timeout 20m -p 1 $(CROWDED)
+	DRAGOMAN_NEED_PEERS=1 go test -timeout 20m -p 1 $(CROWDED)
 
 .PHONY: test-unit
 test-unit: ## the tests of packages, which need nothing but Go
@@ -95,10 +94,7 @@ test-integration: peers ## the whole binary, with peers
 
 .PHONY: test-race
 test-race: ## the tests of packages under the race detector
-	@# Everything takes ten times as long here, and bounded times are missed beside other work: a package that failed is tried again,
-	@# unless a race was found.
-	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
-	go test -race -timeout 20m $(PRODUCT) 2>&1 | tee $$log || { ! grep -q 'DATA RACE' $$log && go test -race -p 1 -timeout 20m $(PRODUCT); }
+	go test -race -timeout 20m $(PRODUCT)
 
 .PHONY: test-leak
 test-leak: ## 20,000 calls with a secret each, under the race detector: is any answer lost, doubled or given to another caller?
@@ -131,6 +127,11 @@ test-coverage: peers ## coverage of all packages by all tests, at least COVERAGE
 	go tool cover -func coverage.out | tail -n 1
 	@go tool cover -func coverage.out | awk -v min=$(COVERAGE_MIN) \
 	  'END {sub("%", "", $$3); if ($$3 + 0 < min) {print "coverage " $$3 " % is below " min " %"; exit 1}}'
+
+.PHONY: security
+security: ## attacks and suites that others have published, in one table; DATA=DIR has checkouts of larger lists
+	test/security/setup
+	go run ./test/security -h2spec "$$(pwd)/.cache/security/bin/h2spec" -wstest "$$(ls "$$(pwd)/.cache/security/bin/wstest" 2>/dev/null || true)" -data '$(if $(filter-out .cache/quality,$(DATA)),$(abspath $(DATA)))'
 
 .PHONY: quality
 quality: ## F1 of the content that the server web finds; DATA=DIR has the repositories wcxb and scrapinghub
