@@ -30,6 +30,13 @@ import (
 
 func TestMain(m *testing.M) {
 	supervisor.ShimMain(os.Args)
+	if os.Getenv(suiteClient) != "" {
+		if err := beSuiteClient(os.Args[len(os.Args)-1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -57,7 +57,11 @@ func (s *Server) handle(ctx context.Context, req *mcp.Request, next mcp.Handler)
 		if callErr == nil || s.cfg.Type != "oauth" || !turned.Load() && !s.lost(ctx, who, callErr) {
 			return result, callErr
 		}
-		return s.ask(ctx, req, who, h) // the server has not acted on what it turned away
+		// The server has not acted on what it turned away.
+		if _, err := s.source.token(ctx, who); isLogin(err) {
+			return s.without(ctx, req, who)
+		}
+		return s.ask(ctx, req, who, h)
 	}
 	if !isLogin(err) {
 		return mcp.Result{}, err

@@ -52,6 +52,9 @@ func (c *Client) Discover(ctx context.Context, goal Goal) (Place, error) {
 		issuer = about.issuer
 	}
 	place, err := c.Metadata(ctx, issuer)
+	if err != nil && about.guessed && goal.Issuer == "" && errors.Is(err, errNoMetadata) {
+		place, err = fallback(issuer), nil
+	}
 	if err != nil {
 		return Place{}, err
 	}
@@ -62,10 +65,21 @@ func (c *Client) Discover(ctx context.Context, goal Goal) (Place, error) {
 	return place, nil
 }
 
+// fallback is where the endpoints of a server are that describes nothing at all
+// (2025-03-26, basic/authorization, "Fallbacks for Servers without Metadata
+// Discovery").
+func fallback(issuer string) Place {
+	return Place{Issuer: issuer, Authorization: issuer + "/authorize", Token: issuer + "/token", Registration: issuer + "/register"}
+}
+
+// errNoMetadata is an authorization server that is there and describes nothing.
+var errNoMetadata = errors.New("there is none")
+
 // resource is what a server says of itself.
 type resource struct {
 	issuer, resource string
 	scopes           []string
+	guessed          bool // the issuer is the server itself, which has not said so
 }
 
 // resource asks a server which authorization server it trusts: by its challenge,
@@ -113,7 +127,7 @@ func (c *Client) resource(ctx context.Context, goal Goal) (resource, error) {
 		return found, fmt.Errorf("read the server's metadata: %w", err)
 	}
 	if found.issuer == "" {
-		found.issuer = u.Scheme + "://" + u.Host
+		found.issuer, found.guessed = u.Scheme+"://"+u.Host, true
 	}
 	if scopes != nil {
 		found.scopes = scopes
@@ -243,10 +257,13 @@ func (c *Client) document(ctx context.Context, address string, into any) error {
 	if err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("it is answered with HTTP %d", res.StatusCode)
+	switch res.StatusCode {
+	case http.StatusOK:
+		return object(res, body, into)
+	case http.StatusNotFound:
+		return errNoMetadata
 	}
-	return object(res, body, into)
+	return fmt.Errorf("it is answered with HTTP %d", res.StatusCode)
 }
 
 // ScopeOffline asks for a refresh token (OpenID Connect Core, 11).

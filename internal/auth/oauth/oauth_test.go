@@ -122,7 +122,14 @@ func TestWhereTokensAreHad(t *testing.T) {
 		{"not without a token endpoint", map[string]string{
 			login + "/.well-known/oauth-authorization-server": metadataOf(login, map[string]any{"token_endpoint": ""}),
 		}, oauth.Goal{URL: server, Issuer: login}, oauth.Place{}, "names no token endpoint"},
-		{"nowhere", nil, oauth.Goal{URL: server}, oauth.Place{}, "read the metadata"},
+		{"of a server that describes nothing, as in 2025-03-26", nil, oauth.Goal{URL: server}, oauth.Place{
+			Issuer: "https://notes.example", Token: "https://notes.example/token", Authorization: "https://notes.example/authorize",
+			Registration: "https://notes.example/register", Resource: server,
+		}, ""},
+		{"not where the configured issuer describes nothing", nil, oauth.Goal{URL: server, Issuer: login}, oauth.Place{}, "read the metadata"},
+		{"not where the named issuer describes nothing", map[string]string{
+			"https://notes.example/.well-known/oauth-protected-resource": about("https://notes.example", login),
+		}, oauth.Goal{URL: server}, oauth.Place{}, "read the metadata"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &web{pages: c.pages}
