@@ -214,12 +214,8 @@ func (a *api) useDocument(text []byte) error {
 	if r.sender, err = a.sender(base, credentials, own); err != nil {
 		return err
 	}
-	log := a.server.Log()
-	log.Info("document", "title", doc.Title, "format", doc.Format, "hash", doc.Hash, "operations", len(r.operations), "skipped", len(doc.Skipped))
-	for _, s := range doc.Skipped {
-		log.Debug("operation skipped", "method", s.Method, "path", s.Path, "err", s.Reason)
-	}
 	a.rest.Store(r)
+	a.tellCoverage(r)
 	a.surface(r)
 	return nil
 }

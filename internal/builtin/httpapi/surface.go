@@ -119,6 +119,7 @@ type match struct {
 type matchesFound struct {
 	Operations []match `json:"operations"`
 	Total      int     `json:"total"`
+	Skipped    int     `json:"skipped,omitempty" jsonschema:"not offered; resource httpapi://coverage says why"`
 	server.Page
 }
 
@@ -175,7 +176,7 @@ func (a *api) search(_ context.Context, c *server.Call, in searchInput) (matches
 		}
 	}
 	found := r.find(in.Query)
-	out := matchesFound{Operations: []match{}, Total: len(found)}
+	out := matchesFound{Operations: []match{}, Total: len(found), Skipped: len(r.doc.Skipped)}
 	c.Budget.Lower(server.Limits{Rows: in.Limit})
 	for i := min(at, len(found)); i < len(found); i++ {
 		op := found[i]
