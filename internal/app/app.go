@@ -134,7 +134,7 @@ func (a *App) lay(cfg *config.Config) error {
 		return err
 	}
 	a.processes, err = supervisor.New(supervisor.Options{
-		Log: a.log, Environ: a.o.Environ, Redact: a.secrets.Lines, Tunnel: a.tunnel,
+		Log: a.log, Environ: a.o.Environ, Redact: a.secrets.Lines, Tunnel: a.tunnel, Started: a.recordStart,
 		LogDir: cfg.Processes.LogDir, LogBytes: int64(cfg.Processes.LogSize), PIDDir: cfg.Processes.PidDir,
 	})
 	if err != nil {

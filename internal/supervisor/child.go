@@ -157,6 +157,9 @@ func (c *Child) run() {
 	if limit := c.spec.Sandbox.Bounds.Memory; limit > 0 {
 		c.wg.Go(func() { guardMemory(p, limit) })
 	}
+	if c.sup.told != nil {
+		c.wg.Go(func() { c.sup.told(c.spec.Name, p.PID(), confined) })
+	}
 	if p.task.proxy != nil {
 		c.wg.Go(func() { c.serveProxy(p) })
 	}

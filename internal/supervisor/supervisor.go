@@ -39,6 +39,9 @@ type Options struct {
 	// called for each process's standard error, of which neither the log, nor the file, nor a report gets anything else,
 	// and for what a process writes besides messages (Process.Redactor). Nil leaves lines as they are.
 	Redact func() func(line string) string
+	// Started is told of each process that was started and of how far it is kept from the rest, in a goroutine that Close
+	// waits for; nil is fine.
+	Started func(server string, pid int, c Confinement)
 	// Tunnel serves the proxy of a child whose sandbox has one: it takes connections of l until ctx ends or l is closed,
 	// closes it, and returns when all of them have ended. server is the child's name, hosts are those of its rules. Nil
 	// leaves such children without a network.
@@ -55,6 +58,7 @@ type Supervisor struct {
 	times   times
 	log     *slog.Logger
 	redact  func() func(string) string
+	told    func(string, int, Confinement)
 	tunnel  func(context.Context, net.Listener, string, []string)
 	environ []string
 	spawner spawner
@@ -106,6 +110,7 @@ func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
 		times:   times{linger: lingerTime, lastWords: lastWordsTime},
 		log:     opts.Log,
 		redact:  opts.Redact,
+		told:    opts.Started,
 		tunnel:  opts.Tunnel,
 		environ: slices.Clone(opts.Environ),
 		spawner: s,

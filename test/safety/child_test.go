@@ -86,7 +86,7 @@ func (s *talker) take(m message) {
 			"serverInfo": object{"name": "talker", "version": "1"}})
 	case m.Method == "tools/list":
 		var tools []object
-		for _, name := range []string{"echo", "say", "fail", "toolfail", "garbage", "die", "ask", "hang"} {
+		for _, name := range []string{"echo", "say", "fail", "toolfail", "garbage", "die", "ask", "hang", "eat", "spin"} {
 			tools = append(tools, object{"name": name, "inputSchema": object{"type": "object"}})
 		}
 		s.answer(m.ID, object{"tools": tools})
@@ -130,6 +130,10 @@ func (s *talker) call(m message) {
 		id, _ := m.Params.Arguments["id"].(string)
 		s.hanging[string(m.ID)] = id
 		_, _ = io.WriteString(s.observer, "begun "+id)
+	case "eat":
+		s.answer(m.ID, content(eat(m.Params.Arguments["bytes"])))
+	case "spin":
+		s.answer(m.ID, content(spin()))
 	case "die":
 		panic(text)
 	case "ask":
