@@ -27,6 +27,9 @@ func (b *bench) stageRound(ctx context.Context, round int, t topology, own []sce
 		return err
 	}
 	err = b.measureStage(ctx, round, s, own)
+	if err == nil && round == 0 && s.guards != nil {
+		err = s.settle(ctx)
+	}
 	return errors.Join(err, s.close())
 }
 

@@ -18,12 +18,14 @@ type topology struct {
 	tools   int  // how many a list must have, through either
 	pipe    bool // the gateway also has a child process that speaks over its pipes
 	guarded bool // the gateway asks who calls, decides, counts and records: see package company
+	reads   bool // and knows that the tool which is called changes nothing
 }
 
 func topologies() []topology {
 	return []topology{
 		{name: "dual"},
 		{name: "guarded", guarded: true},
+		{name: "guarded-reads", guarded: true, reads: true},
 		{name: "legacy-only", gateway: upstream.Options{LegacyOnly: true}},
 		{name: "modern-only", gateway: upstream.Options{ModernOnly: true}},
 		{name: "list", gateway: upstream.Options{Tools: 1000}, bare: upstream.Options{Tools: 1000}, tools: 1000},
@@ -94,9 +96,14 @@ func scenarios() []scenario {
 		{name: "c64", about: "small call, 2025-06-18, 64", topology: "dual", kind: load.Echo, revision: load.Legacy, conns: 64, goals: atMost(1.0)},
 		{name: "m16", about: "small call, 2026-07-28, 16", topology: "dual", kind: load.Echo, revision: load.Modern, conns: 16, goals: fast},
 		{name: "m64", about: "small call, 2026-07-28, 64", topology: "dual", kind: load.Echo, revision: load.Modern, conns: 64, goals: atMost(1.0)},
-		{name: "g16", about: "small call, everything on, 2025-06-18, 16", topology: "guarded", kind: load.Echo, revision: load.Legacy, conns: 16, goals: atMost(1.5)},
+		{name: "gr16", about: "everything on, a read, 2025-06-18, 16", topology: "guarded-reads", kind: load.Echo, revision: load.Legacy, conns: 16, goals: atMost(1.5)},
+		{name: "gmr16", about: "the same, 2026-07-28, 16", topology: "guarded-reads", kind: load.Echo, revision: load.Modern, conns: 16, goals: atMost(1.5)},
+		{name: "gmr64", about: "the same, 2026-07-28, 64", topology: "guarded-reads", kind: load.Echo, revision: load.Modern, conns: 64, goals: atMost(1.5)},
+		{name: "g16", about: "everything on, a side effect, 2025-06-18, 16", topology: "guarded", kind: load.Echo, revision: load.Legacy, conns: 16, goals: atMost(1.5)},
 		{name: "gm16", about: "the same, 2026-07-28, 16", topology: "guarded", kind: load.Echo, revision: load.Modern, conns: 16, goals: atMost(1.5)},
 		{name: "gm64", about: "the same, 2026-07-28, 64", topology: "guarded", kind: load.Echo, revision: load.Modern, conns: 64, goals: atMost(1.5)},
+		{name: "audit", about: "the same, 2026-07-28, 256, each call on disk twice", topology: "guarded", kind: load.Echo, revision: load.Modern, conns: 256,
+			goals: []goal{{metric: rate, bound: 5000, atLeast: true, absolute: true}}},
 		{name: "x16", about: "2026-07-28 client, 2025-06-18 server, 16", topology: "legacy-only", kind: load.Echo, revision: load.Modern, conns: 16, goals: atMost(1.3)},
 		{name: "y16", about: "2025-06-18 client, 2026-07-28 server, 16", topology: "modern-only", kind: load.Echo, revision: load.Legacy, conns: 16, goals: atMost(1.3)},
 		{name: "mb", about: "1 MiB result, 4", topology: "dual", kind: load.Big, revision: load.Legacy, conns: 4, goals: atMost(1.5)},

@@ -35,9 +35,10 @@ type stage struct {
 	bench     *bench
 	topology  topology
 	processes []*proc.Process // the upstreams and the bare proxies
-	gateway   *proc.Process   // nil while a bare proxy stands in
+	gateway   *proc.Process   // nil while a bare proxy stands in, and when it has ended
 	guards    *guards         // nil unless the gateway is guarded
 	log       string          // of the gateway
+	config    string          // its file
 	peers     map[string]peer
 	counters  map[string]string // peer → address of its upstream's counters
 }
@@ -140,21 +141,10 @@ func (s *stage) startGateway(ctx context.Context, addrs []string) error {
 	if err != nil {
 		return err
 	}
-	s.log = filepath.Join(s.bench.dir, s.topology.name+".log")
-	log, err := os.Create(s.log)
+	begin, err := s.startProcess(config)
 	if err != nil {
 		return err
 	}
-	defer log.Close() // the child has its own
-	argv := []string{s.bench.gateway}
-	for _, arg := range strings.Fields(s.bench.settings.gatewayArgs) {
-		argv = append(argv, strings.ReplaceAll(arg, "{config}", config))
-	}
-	begin := time.Now()
-	if s.gateway, err = proc.Start(argv, log, false); err != nil {
-		return err
-	}
-	s.gateway.Watch()
 	first := serverName(0, len(addrs))
 	target.Path, target.Prefix = "/mcp", first+"__"
 	if s.bench.settings.route == "server" {
@@ -168,6 +158,38 @@ func (s *stage) startGateway(ctx context.Context, addrs []string) error {
 		p.target = load.Target{Addr: addr, Path: "/mcp"} // a list of them all
 	}
 	s.peers[gatewayPeer] = p
+	return nil
+}
+
+// startProcess starts the gateway's process, with its log in a file.
+func (s *stage) startProcess(config string) (begin time.Time, err error) {
+	s.config, s.log = config, filepath.Join(s.bench.dir, s.topology.name+".log")
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return begin, err
+	}
+	defer log.Close() // the child has its own
+	argv := []string{s.bench.gateway}
+	for _, arg := range strings.Fields(s.bench.settings.gatewayArgs) {
+		argv = append(argv, strings.ReplaceAll(arg, "{config}", config))
+	}
+	begin = time.Now()
+	if s.gateway, err = proc.Start(argv, log, false); err != nil {
+		return begin, err
+	}
+	s.gateway.Watch()
+	return begin, nil
+}
+
+// again starts the gateway as it was started before.
+func (s *stage) again(ctx context.Context) error {
+	begin, err := s.startProcess(s.config)
+	if err != nil {
+		return err
+	}
+	if _, err = s.await(ctx, s.gateway, begin, s.peers[gatewayPeer].target); err != nil {
+		return fmt.Errorf("start the gateway again: %w; the end of its log:\n%s", err, tail(s.log))
+	}
 	return nil
 }
 
@@ -236,6 +258,8 @@ func (s *stage) close() error {
 		if s.gateway.Stop(stopGrace) {
 			s.bench.remark("%s: the gateway did not end within %v of SIGTERM and was killed", s.topology.name, stopGrace)
 		}
+	}
+	if s.log != "" {
 		fault = scanLog(s.log)
 	}
 	if s.guards != nil {

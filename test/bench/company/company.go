@@ -94,16 +94,16 @@ func (c *Company) Tokens() ([]string, error) {
 }
 
 // Configure writes the policies into dir and returns what belongs into the gateway's file before its servers: all that the
-// company asks of its callers. The gateway keeps its state and its audit log in dir too.
-func (c *Company) Configure(dir string) (string, error) {
+// company asks of its callers. The gateway keeps its state and its audit log in dir too. reads are tools that change nothing.
+func (c *Company) Configure(dir string, reads ...string) (string, error) {
 	policies := filepath.Join(dir, "company.cedar")
 	if err := os.WriteFile(policies, []byte(Policies()), 0o600); err != nil {
 		return "", err
 	}
 	text := bytes.NewBufferString("auth:\n  issuers:\n")
 	fmt.Fprintf(text, "    - {name: corp, url: %q, audience: %q, scopes: [mcp], roles: {employee: user}}\n", c.issuer, audience)
-	fmt.Fprintf(text, "access: {policies: [%q], pinning: first_sight}\nstate: {path: %q}\naudit: {dir: %q}\n",
-		policies, filepath.Join(dir, "state.db"), filepath.Join(dir, "audit"))
+	fmt.Fprintf(text, "access: {policies: [%q], pinning: first_sight}\nstate: {path: %q}\naudit: {dir: %q, read_tools: [%s]}\n",
+		policies, filepath.Join(dir, "state.db"), filepath.Join(dir, "audit"), strings.Join(reads, ", "))
 	text.WriteString(`rates:
   calls:
     - {per: principal, rate: 100000, every: 1s, at_once: 256}
