@@ -51,7 +51,7 @@ func run(t *testing.T, text string) (*app.App, *app.Server, string) {
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
-		closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		closing, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 		defer cancel()
 		if err := a.Close(closing); err != nil {
 			t.Errorf("close: %v", err)

@@ -112,7 +112,7 @@ func TestBuiltInServersInTheGateway(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	closing, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	closing, stop := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer stop()
 	if err := a.Close(closing); err != nil {
 		t.Error(err)

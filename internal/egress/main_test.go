@@ -135,17 +135,17 @@ func mustDo(t testing.TB, rt http.RoundTripper, req *http.Request) (*http.Respon
 	return resp, body
 }
 
-// until waits for a condition to come true, at most five seconds.
+// until waits for a condition to come true, at most four minutes.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("did not come true within 5 s: %s", what)
+			t.Fatalf("did not come true within 4 minutes: %s", what)
 		case <-tick.C:
 		}
 	}

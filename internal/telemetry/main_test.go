@@ -52,7 +52,7 @@ func start(t testing.TB, change func(*telemetry.Options)) (*telemetry.Telemetry,
 	var once sync.Once
 	closeIt := func() {
 		once.Do(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 			defer cancel()
 			if err := tel.Close(ctx); err != nil {
 				t.Errorf("close: %v", err)

@@ -104,7 +104,11 @@ func TestDialRefusesAnEndpoint(t *testing.T) {
 			url := script(t, func(w http.ResponseWriter, r *http.Request) {
 				events(strings.ReplaceAll(test.stream, "HOST", r.Host))(w, r)
 			})
-			_, err := dial(t, url+"/sse", httpsse.DialOptions{MaxMessageBytes: 50000, EndpointTimeout: 300 * time.Millisecond})
+			o := httpsse.DialOptions{MaxMessageBytes: 50000, EndpointTimeout: long}
+			if name == "that does not come" {
+				o.EndpointTimeout = 300 * time.Millisecond
+			}
+			_, err := dial(t, url+"/sse", o)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want an error with %q", err, test.want)
 			}
@@ -316,7 +320,7 @@ func TestAServerThatNeverAnswersAPostBlocksNobody(t *testing.T) {
 		}
 		events(open)(w, r)
 	})
-	c, err := dial(t, url, httpsse.DialOptions{WriteTimeout: 100 * time.Millisecond})
+	c, err := dial(t, url, httpsse.DialOptions{WriteTimeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +377,7 @@ func TestASessionWorksOverHTTP2(t *testing.T) {
 		g.conns <- c
 		<-ctx.Done()
 		return nil
-	}, httpsse.ServerOptions{WriteTimeout: 300 * time.Millisecond, KeepAlive: 10 * time.Millisecond})
+	}, httpsse.ServerOptions{WriteTimeout: 3 * time.Second, KeepAlive: 10 * time.Millisecond})
 	protocols := make(chan int, 2)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protocols <- r.ProtoMajor

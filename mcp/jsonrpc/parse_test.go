@@ -283,15 +283,16 @@ func TestALongNameIsCutInTheErrorThatTellsOfIt(t *testing.T) {
 	}
 }
 
-// A quadratic search takes minutes here; the bound leaves a hundred times what the scan needs.
+// A quadratic search takes many minutes here; the bound leaves a hundred times what the scan needs, for the race detector
+// on a busy machine.
 func TestManyNamesAreNotSearchedOneByOne(t *testing.T) {
-	in := wide(600_000)
+	in := wide(1_200_000)
 	start := time.Now()
 	if _, err := jsonrpc.Parse(in, jsonrpc.Limits{}); err != nil {
-		t.Fatalf("Parse of 600,000 names: %v", err)
+		t.Fatalf("Parse of 1,200,000 names: %v", err)
 	}
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("Parse of 600,000 names took %v, want less than 10s", took)
+	if took := time.Since(start); took > 2*time.Minute {
+		t.Errorf("Parse of 1,200,000 names took %v, want less than 2m", took)
 	}
 }
 

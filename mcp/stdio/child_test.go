@@ -63,10 +63,10 @@ for line in sys.stdin:
 `), stdio.Options{OnNoise: func(line string) { noise = append(noise, line) }})
 	for i, size := range []int{1, 2 << 20, 3} {
 		message := fmt.Appendf(nil, "{\"id\":%d,\n\"text\":%q}", i, strings.Repeat("x", size))
-		if err := c.Write(within(t, 20*time.Second), message); err != nil {
+		if err := c.Write(within(t, 4*time.Minute), message); err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.Read(within(t, 20*time.Second))
+		got, err := c.Read(within(t, 4*time.Minute))
 		want := fmt.Sprintf(`{"jsonrpc": "2.0", "id": %d, "result": {"got": %d, "x-grease": null}}`, i, size)
 		if err != nil || string(got) != want {
 			t.Errorf("got %q, %v, want %q", got, err, want)
@@ -84,7 +84,7 @@ block = b'{"x":"' + b"y" * 1048576
 while True:
     os.write(1, block)
 `), stdio.Options{MaxMessageBytes: 8 << 20})
-	_, err := c.Read(within(t, 60*time.Second))
+	_, err := c.Read(within(t, 4*time.Minute))
 	if err == nil || !strings.Contains(err.Error(), "bound of 8388608 bytes") {
 		t.Errorf("got %v, want an error that names the bound", err)
 	}
@@ -110,7 +110,7 @@ print('{"whole":1}')
 os.write(1, b'{"half":')
 os.kill(os.getpid(), 9)
 `), stdio.Options{})
-	if err := c.Write(within(t, 20*time.Second), []byte("{}")); err != nil {
+	if err := c.Write(within(t, 4*time.Minute), []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := readAll(t, c)
@@ -136,8 +136,8 @@ func TestInheritedStandardStreamsWork(t *testing.T) {
 	for _, size := range []int{1, 300 << 10, 2} {
 		want := `{"x":"` + strings.Repeat("y", size) + `"}`
 		errs := make(chan error, 1)
-		go func() { errs <- c.Write(within(t, 20*time.Second), []byte(want)) }()
-		got, err := c.Read(within(t, 20*time.Second))
+		go func() { errs <- c.Write(within(t, 4*time.Minute), []byte(want)) }()
+		got, err := c.Read(within(t, 4*time.Minute))
 		if err != nil || string(got) != want {
 			t.Errorf("got %d bytes, %v, want %d", len(got), err, len(want))
 		}
@@ -154,7 +154,7 @@ func TestInheritedStandardStreamsWork(t *testing.T) {
 
 func TestAReadOfInheritedStdinDoesNotHoldUpTheExit(t *testing.T) {
 	cmd, c := self(t)
-	if err := c.Write(within(t, 20*time.Second), []byte(`{"method":"leave"}`)); err != nil {
+	if err := c.Write(within(t, 4*time.Minute), []byte(`{"method":"leave"}`)); err != nil {
 		t.Fatal(err)
 	}
 	exited := make(chan int, 1)

@@ -30,7 +30,7 @@ func TestWriteMakesOneLine(t *testing.T) {
 				message := []byte(test.message)
 				errs := make(chan error, 1)
 				go func() {
-					errs <- e.Write(within(t, 20*time.Second), message)
+					errs <- e.Write(within(t, 4*time.Minute), message)
 					e.Close()
 				}()
 				got, err := io.ReadAll(e.fromConn)
@@ -61,7 +61,7 @@ func TestConcurrentWritesDoNotMix(t *testing.T) {
 				wg.Go(func() {
 					for i := range each {
 						text := strings.Repeat(string(rune('a'+w)), 1+(i*i*37)%70000)
-						if err := e.Write(within(t, 20*time.Second), fmt.Appendf(nil, `{"w":%d,"i":%d,"text":%q}`, w, i, text)); err != nil {
+						if err := e.Write(within(t, 4*time.Minute), fmt.Appendf(nil, `{"w":%d,"i":%d,"text":%q}`, w, i, text)); err != nil {
 							t.Errorf("write: %v", err)
 						}
 					}
@@ -160,7 +160,7 @@ func TestAWriterThatLeavesBeforeAByteIsOutHarmsNobody(t *testing.T) {
 	}()
 	n := wait(t, full, "filling the pipe")
 	after := make(chan error, 1)
-	go func() { after <- e.Write(within(t, 20*time.Second), []byte(`{"last":1}`)) }()
+	go func() { after <- e.Write(within(t, 4*time.Minute), []byte(`{"last":1}`)) }()
 	in := bufio.NewReader(e.fromConn)
 	for i := range n + 1 {
 		line, err := in.ReadBytes('\n')
@@ -202,15 +202,15 @@ func TestWhatAPeerSaidBeforeItLeftCanStillBeRead(t *testing.T) {
 			e.toConn.Close()
 		}()
 		for range 2 {
-			if err := e.Write(within(t, 20*time.Second), []byte("{}")); err == nil {
+			if err := e.Write(within(t, 4*time.Minute), []byte("{}")); err == nil {
 				t.Error("write: got no error, want one")
 			}
 		}
-		got, err := e.Read(within(t, 20*time.Second))
+		got, err := e.Read(within(t, 4*time.Minute))
 		if err != nil || string(got) != `{"last":1}` {
 			t.Errorf("got %q, %v, want the last message", got, err)
 		}
-		if _, err := e.Read(within(t, 20*time.Second)); !errors.Is(err, io.EOF) {
+		if _, err := e.Read(within(t, 4*time.Minute)); !errors.Is(err, io.EOF) {
 			t.Errorf("got %v, want EOF", err)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -304,7 +303,7 @@ func TestCloseEndsHeldStreams(t *testing.T) {
 	}()
 	receive(t, "Close", closed)
 	r.wantEnd()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if a := e.read(e.do(ctx, "GET", "", head...)); a.status != 200 || a.body == "" {
 		t.Errorf("GET after Close: got %d %q, want a stream that ends", a.status, a.body)

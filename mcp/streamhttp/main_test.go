@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of these tests.
-const patience = 10 * time.Second
+const patience = 4 * time.Minute
 
 // until waits for a condition that no channel tells.
 func until(t *testing.T, what string, is func() bool) {
