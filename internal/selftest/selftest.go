@@ -8,6 +8,7 @@ package selftest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 )
@@ -49,6 +50,8 @@ type Result struct {
 	// Harmless ones were tried, of which some were refused by mistake.
 	Harmless int `json:"harmless"`
 	Mistaken int `json:"refused_by_mistake"`
+	// Seconds is how long it took.
+	Seconds float64 `json:"seconds"`
 	// Skipped says why nothing was tried.
 	Skipped string `json:"skipped,omitempty"`
 	// Found names what was let through or refused by mistake, at most maxFound.
@@ -128,10 +131,11 @@ func Run(ctx context.Context, t *Target, tell func(Result)) ([]Result, error) {
 	}
 	var all []Result
 	for _, one := range trials() {
-		r := Result{Corpus: one.corpus, Source: one.source}
+		r, began := Result{Corpus: one.corpus, Source: one.source}, time.Now()
 		if err := one.try(ctx, t, &r); err != nil {
 			return all, fmt.Errorf("try %s: %w", one.corpus, err)
 		}
+		r.Seconds = time.Since(began).Seconds()
 		all = append(all, r)
 		tell(r)
 	}
