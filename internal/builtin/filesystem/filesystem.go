@@ -151,6 +151,7 @@ func told(err error, name string) error {
 		{volume.ErrNoBucket, "cannot be reached: there is no such bucket", "ask the operator to check url, endpoint and region of the mount"},
 		{volume.ErrUnreachable, "cannot be reached: the storage service does not answer", "try again later, or ask the operator to check the endpoint of the mount"},
 		{volume.ErrBusy, "cannot be reached: the storage service has too much to do", "try again in a minute"},
+		{volume.ErrGarbled, "was not written: the storage service kept other bytes than were sent", "try again, or tell the operator that the service does not take large files as they are"},
 		{fs.ErrPermission, "is closed to the server", "ask the operator for the permissions of the file or bucket"},
 		{fs.ErrInvalid, "cannot be done with", "choose another path"},
 		{volume.ErrChanged, "has changed", "read it again and repeat with the new etag"},

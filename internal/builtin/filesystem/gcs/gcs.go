@@ -4,6 +4,7 @@
 package gcs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,9 @@ type Options struct {
 	Metadata          bool
 	MetadataEndpoint  string // empty for Google's
 	MetadataTransport http.RoundTripper
+	// Chunk is what an object is uploaded in, in bytes: a multiple of 256 KiB, 8 MiB when 0. What is not larger goes in one
+	// request. One chunk is in memory.
+	Chunk int
 	// Write asks for the right to write.
 	Write bool
 	// Transport sends all other requests. Whoever made it closes it.
@@ -55,6 +59,7 @@ type Store struct {
 	plain  http.RoundTripper
 	again  http.RoundTripper // repeats what may be repeated
 	tokens *tokens           // nil for anonymous requests
+	chunk  int
 }
 
 var _ objects.Store = (*Store)(nil)
@@ -73,7 +78,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		base: at.Scheme + "://" + at.Host, bucket: url.PathEscape(o.Bucket), plain: o.Transport,
-		again: backend.Retry{}.RoundTripper(o.Transport, nil),
+		again: backend.Retry{}.RoundTripper(o.Transport, nil), chunk: cmp.Or(o.Chunk, 8<<20),
 	}
 	if s.tokens, err = newTokens(o); err != nil {
 		return nil, err

@@ -249,9 +249,10 @@ func (u *uploads) take(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"name": "f", "size": "%d", "generation": "9", "crc32c": "%s"}`, u.got.Len(), base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum)))
 }
 
-// TestALargeUploadGoesOnWhereItFailed sends 20 MiB and a bit, in chunks of 8.
+// TestALargeUploadGoesOnWhereItFailed sends 5 chunks and a bit.
 func TestALargeUploadGoesOnWhereItFailed(t *testing.T) {
-	data := make([]byte, 20<<20+12345)
+	const chunk = 256 << 10
+	data := make([]byte, 5*chunk+12345)
 	_, _ = rand.Read(data)
 	for _, tc := range []struct {
 		name    string
@@ -263,17 +264,17 @@ func TestALargeUploadGoesOnWhereItFailed(t *testing.T) {
 	}{
 		{"nothing fails", &uploads{}, int64(len(data)), bytes.NewReader(data), false, ""},
 		{"the size is not known", &uploads{}, -1, bytes.NewReader(data), false, ""},
-		{"the service keeps a part of a chunk", &uploads{lose: 256 << 10}, int64(len(data)), bytes.NewReader(data), false, ""},
+		{"the service keeps a part of a chunk", &uploads{lose: 100_000}, int64(len(data)), bytes.NewReader(data), false, ""},
 		{"the service is away for a moment", &uploads{fail: 2}, int64(len(data)), bytes.NewReader(data), false, ""},
 		{"the address of the session is elsewhere", &uploads{elsewhere: "http://203.0.113.1"}, int64(len(data)), bytes.NewReader(data), false, ""},
 		{"the service is away for good", &uploads{fail: 1000}, int64(len(data)), bytes.NewReader(data), true, "/upload/session"},
 		{"the bytes are not those that were sent", &uploads{wrong: true}, int64(len(data)), bytes.NewReader(data), true, "/storage/v1/b/bkt/o/f"},
 		{"less comes than was said", &uploads{}, int64(len(data)) + 1, bytes.NewReader(data), true, "/storage/v1/b/bkt/o/f"},
-		{"the source fails", &uploads{}, int64(len(data)), io.MultiReader(bytes.NewReader(data[:9<<20]), broken{}), true, "/upload/session"},
+		{"the source fails", &uploads{}, int64(len(data)), io.MultiReader(bytes.NewReader(data[:2*chunk]), broken{}), true, "/upload/session"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			url, transport := service(t, tc.service.ServeHTTP)
-			o, err := open(t, gcs.Options{Endpoint: url, Transport: transport}).Put(t.Context(), "f", tc.reader, tc.size, volume.Condition{})
+			o, err := open(t, gcs.Options{Endpoint: url, Transport: transport, Chunk: chunk}).Put(t.Context(), "f", tc.reader, tc.size, volume.Condition{})
 			switch {
 			case (err != nil) != tc.fails:
 				t.Fatalf("got %+v, %v", o, err)

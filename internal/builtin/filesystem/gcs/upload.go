@@ -22,9 +22,6 @@ import (
 )
 
 const (
-	// chunk is what an object is uploaded in, in bytes; the service wants a multiple of 256 KiB. What is not larger goes
-	// in one request. One chunk is in memory.
-	chunk = 8 << 20
 	// resumes is how often in a row the service may fail to take a chunk.
 	resumes = 4
 	// pause is the wait before the first of them; it doubles.
@@ -52,7 +49,7 @@ func (s *Store) Put(ctx context.Context, name string, body io.Reader, size int64
 	if size >= 0 && u.taken != size {
 		err = fmt.Errorf("upload: %d bytes came, not %d", u.taken, size)
 	} else if sum := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, u.sum.Sum32())); made.CRC32C != "" && made.CRC32C != sum {
-		err = errors.New("upload: the service has other bytes than were sent")
+		err = fmt.Errorf("upload: %w", volume.ErrGarbled)
 	}
 	if err != nil {
 		return objects.Object{}, errors.Join(err, s.Delete(ctx, name, made.Generation))
@@ -88,7 +85,7 @@ func (u *upload) fill(buf []byte, next *[1]byte) (n int, last bool, err error) {
 
 func (u *upload) run(ctx context.Context) (resource, error) {
 	var ahead [1]byte // the byte after a chunk, which says that there is another
-	buf := make([]byte, chunk)
+	buf := make([]byte, u.store.chunk)
 	n, last, err := u.fill(buf, &ahead)
 	if err != nil {
 		return resource{}, err

@@ -172,7 +172,21 @@ func (s *Store) Put(ctx context.Context, name string, body io.Reader, size int64
 	if err != nil {
 		return objects.Object{}, refused(failed(err), when)
 	}
+	if made.Size > partSize {
+		return s.whole(ctx, name, made)
+	}
 	return objects.Object{Name: name, Size: made.Size, Modified: made.LastModified, Tag: strings.Trim(made.ETag, `"`)}, nil
+}
+
+// whole looks at an object that was uploaded in parts: there are services that keep the frames in which those are sent.
+func (s *Store) whole(ctx context.Context, name string, made minio.UploadInfo) (objects.Object, error) {
+	o, err := s.Head(context.WithValue(ctx, conditionKey{}, nil), name)
+	if err != nil || o.Size == made.Size {
+		return o, err
+	}
+	return objects.Object{}, errors.Join(
+		fmt.Errorf("upload: the service has %d bytes, and %d were sent: %w", o.Size, made.Size, volume.ErrGarbled),
+		s.Delete(ctx, name, o.Tag))
 }
 
 // Copy copies an object of up to 5 GB.

@@ -95,6 +95,7 @@ func TestEachChangeHasItsCondition(t *testing.T) {
 		w.Header().Set("ETag", `"tag"`)
 		w.Header().Set("Last-Modified", "Sat, 21 Nov 2026 09:00:00 GMT")
 		if r.Method == http.MethodHead {
+			w.Header().Set("Content-Length", fmt.Sprint(17<<20))
 			if !there {
 				w.WriteHeader(http.StatusNotFound)
 			}
@@ -111,6 +112,7 @@ func TestEachChangeHasItsCondition(t *testing.T) {
 		case r.URL.Query().Has("uploads"):
 			fmt.Fprint(w, `<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>`)
 		case r.Method == http.MethodPost:
+			there = true
 			fmt.Fprint(w, `<CompleteMultipartUploadResult><Bucket>bkt</Bucket><Key>a</Key><ETag>"tag"</ETag></CompleteMultipartUploadResult>`)
 		case r.Header.Get("X-Amz-Copy-Source") != "":
 			fmt.Fprint(w, `<CopyObjectResult><ETag>"tag"</ETag><LastModified>2026-11-21T09:00:00Z</LastModified></CopyObjectResult>`)

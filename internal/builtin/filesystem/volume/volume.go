@@ -32,6 +32,7 @@ var (
 	ErrNoBucket    = errors.New("the bucket is not there")
 	ErrUnreachable = errors.New("the service cannot be reached")
 	ErrBusy        = errors.New("the service asks to wait")
+	ErrGarbled     = errors.New("the service has other bytes than were sent")
 )
 
 // Bounds of a key, in bytes: those of Amazon S3 and of most file systems.
