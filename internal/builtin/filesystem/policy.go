@@ -4,6 +4,9 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/index"
 	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/volume"
@@ -50,10 +53,25 @@ func (p *policy) sees(key string, dir bool) bool {
 	}
 }
 
-// denied says whether a pattern matches a key, in whatever case: file systems and people differ about that.
+// denied says whether a pattern matches a key, in whatever case and however its letters are composed: file systems and
+// people differ about that.
 func (p *policy) denied(key string) bool {
-	lower := strings.ToLower(key)
-	return slices.ContainsFunc(p.deny, func(g index.Glob) bool { return g.Match(lower) || g.Match(key) })
+	if len(p.deny) == 0 {
+		return false
+	}
+	alike := fold(key)
+	return slices.ContainsFunc(p.deny, func(g index.Glob) bool { return g.Match(alike) || g.Match(key) })
+}
+
+// fold makes names alike that some file system takes for one: composed and decomposed letters, and all cases of a letter.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		return unicode.ToLower(least)
+	}, norm.NFC.String(s))
 }
 
 // link judges the key that a symbolic link leads to.

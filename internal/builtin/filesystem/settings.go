@@ -85,7 +85,7 @@ func (m mountSettings) policy() (*policy, error) {
 		return nil, fmt.Errorf("prefix: %w", err)
 	}
 	for _, pattern := range m.Deny {
-		g, err := index.ParseGlob(strings.ToLower(strings.TrimSuffix(pattern, "/**")))
+		g, err := index.ParseGlob(fold(strings.TrimSuffix(pattern, "/**")))
 		if err != nil || strings.Trim(pattern, "/* ") == "" {
 			return nil, fmt.Errorf("deny: cannot read the pattern %q", pattern)
 		}

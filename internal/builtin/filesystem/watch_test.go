@@ -70,7 +70,7 @@ func TestASubscriberIsToldOfAChange(t *testing.T) {
 }
 
 func TestPolicy(t *testing.T) {
-	p, err := mountSettings{Prefix: "docs", Extensions: []string{"md", ".TXT"}, Deny: []string{"private/**", "docs/x/*.md", "*secret*"}}.policy()
+	p, err := mountSettings{Prefix: "docs", Extensions: []string{"md", ".TXT"}, Deny: []string{"private/**", "docs/x/*.md", "*secret*", "caf\u00e9*", "[a-c]1*"}}.policy()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +82,8 @@ func TestPolicy(t *testing.T) {
 		{"docs/a.md", false, true}, {"docs/a.txt", false, true}, {"docs/a.go", false, false}, {"docs", true, true}, {"docs-secret/a.md", false, false},
 		{"a.md", false, false}, {"docs/.git/a.md", false, false}, {"docs/private/a.md", false, false}, {"docs/PRIVATE", true, false}, {"docs/x/a.md", false, false},
 		{"docs/x/y/a.md", false, true}, {"docs/MySecrets/a.md", false, false}, {"docs/noext", false, false},
+		{"docs/caf\u00e9.md", false, false}, {"docs/cafe\u0301.md", false, false}, {"docs/CAFE\u0301.md", false, false}, {"docs/cafe.md", false, true},
+		{"docs/\u017fecret.md", false, false}, {"docs/MySECRETs/a.md", false, false}, {"docs/B1.md", false, false}, {"docs/D1.md", false, true},
 	} {
 		if got := p.sees(tc.key, tc.dir); got != tc.want {
 			t.Errorf("%s (directory %v): got %v, want %v", tc.key, tc.dir, got, tc.want)
