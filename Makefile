@@ -60,9 +60,8 @@ start-monitoring: ## start Prometheus and Grafana in front of /metrics, until Ct
 
 .PHONY: peers
 peers: ## install the MCP clients, servers and suites, the database servers and the object stores, that the tests speak with
-	test/peers/setup
-	test/servers/setup
-	test/objects/setup
+	@# The stores are built while npm waits for the network.
+	test/objects/setup & objects=$$!; test/peers/setup; test/servers/setup; wait $$objects
 
 .PHONY: check
 check: house ## formatting, vet, the laws of the house, staticcheck, known vulnerabilities
