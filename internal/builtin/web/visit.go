@@ -30,6 +30,7 @@ type visitor struct {
 	cache  *httpcache.Cache
 	hosts  *hosts
 	header http.Header
+	later  func(func(ctx context.Context)) // runs what is to be done after an answer
 }
 
 func newVisitor(n *server.Network, cfg *settings, version string, cache *httpcache.Cache, now func() time.Time) *visitor {
@@ -147,7 +148,7 @@ func (v *visitor) once(ctx context.Context, a ask, u *url.URL) (*httpcache.Answe
 			return nil, "", host.refusal(u)
 		}
 	}
-	r := httpcache.Request{URL: u.String(), Header: v.header, Principal: a.principal, Fresh: a.fresh}
+	r := httpcache.Request{URL: u.String(), Header: v.header, Principal: a.principal, Fresh: a.fresh, Later: v.later}
 	return v.cache.Get(ctx, r, func(ctx context.Context, url string, header http.Header) (*httpcache.Answer, error) {
 		if err := host.wait(ctx); err != nil {
 			return nil, err

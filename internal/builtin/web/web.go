@@ -7,6 +7,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -104,6 +105,9 @@ func New(env *server.Env) (*server.Server, error) {
 		visits: newVisitor(net, &cfg, version, httpcache.New(int64(cfg.Cache), now), now),
 		reader: &page.Reader{MaxNodes: cfg.MaxNodes}, kept: newRenderings(now),
 		obey: cfg.Robots == "obey", crawls: cfg.Crawl,
+	}
+	w.visits.later = func(f func(context.Context)) {
+		s.Go(func(ctx context.Context) error { f(ctx); return nil })
 	}
 	w.tools(s)
 	return s, nil

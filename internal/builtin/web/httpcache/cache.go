@@ -28,6 +28,10 @@ type Request struct {
 	Principal string
 	// Fresh asks for an answer that the server has confirmed just now.
 	Fresh bool
+	// Later runs f after the answer was given, where the server allows that one
+	// that is no longer fresh is given while it is asked anew (RFC 5861 §3). Nil
+	// means that nobody may run it, and that such an answer is not given.
+	Later func(f func(ctx context.Context))
 }
 
 // Send sends a request to the server. Header has the request's fields, and validators if there is something to
@@ -43,7 +47,12 @@ type Cache struct {
 	entries map[key]*list.Element
 	recent  *list.List // of *entry, the latest used first
 	bytes   int64
+	renewed map[key]bool // what is being asked anew, at most maxRenewed
 }
+
+// maxRenewed bounds how many answers are asked anew at the same time after they
+// were given.
+const maxRenewed = 8
 
 type key struct{ principal, url string }
 
@@ -61,7 +70,7 @@ type entry struct {
 
 // New returns an empty cache that keeps at most so many bytes, 0 for none; now is the clock.
 func New(maxBytes int64, now func() time.Time) *Cache {
-	return &Cache{max: maxBytes, now: now, entries: map[key]*list.Element{}, recent: list.New()}
+	return &Cache{max: maxBytes, now: now, entries: map[key]*list.Element{}, recent: list.New(), renewed: map[key]bool{}}
 }
 
 // Source is where an answer came from.
@@ -72,16 +81,53 @@ const (
 	Network   Source = "network"
 	Kept      Source = "cache"
 	Confirmed Source = "revalidated" // the server said that what was kept is still right
-	Stale     Source = "stale"       // the server did not answer, and allows what it said before
+	Stale     Source = "stale"       // the server did not answer or is being asked, and allows what it said before
 )
 
 // Get returns the answer to a request: one that is kept, if it is fresh, or has been confirmed by send.
 func (c *Cache) Get(ctx context.Context, r Request, send Send) (*Answer, Source, error) {
 	e := c.find(r)
 	now := c.now()
-	if e != nil && !r.Fresh && e.fresh(now) {
+	switch {
+	case e == nil || r.Fresh:
+	case e.fresh(now):
 		return e.answer, Kept, nil
+	case r.Later != nil && e.meanwhile(now) && c.later(r, e, send):
+		return e.answer, Stale, nil
 	}
+	answer, source, err := c.ask(ctx, r, e, send)
+	failed := err != nil && ctx.Err() == nil || err == nil && answer.Status >= 500
+	if failed && e != nil && !r.Fresh && e.staleAllowed(now) {
+		return e.answer, Stale, nil
+	}
+	return answer, source, err
+}
+
+// later has the server asked anew after the answer was given, once at a time for each; false when too many are already.
+func (c *Cache) later(r Request, e *entry, send Send) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.renewed[e.key] {
+		return true
+	}
+	if len(c.renewed) >= maxRenewed {
+		return false
+	}
+	c.renewed[e.key] = true
+	r.Later(func(ctx context.Context) {
+		defer func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			delete(c.renewed, e.key)
+		}()
+		_, _, _ = c.ask(ctx, r, e, send) // the answer is there for the next, or it is not
+	})
+	return true
+}
+
+// ask asks the server, with what is kept as something to confirm, and keeps the answer. One that says that the server failed
+// takes the place of nothing that may stand in for it.
+func (c *Cache) ask(ctx context.Context, r Request, e *entry, send Send) (*Answer, Source, error) {
 	header := r.Header.Clone()
 	if header == nil {
 		header = http.Header{}
@@ -90,16 +136,17 @@ func (c *Cache) Get(ctx context.Context, r Request, send Send) (*Answer, Source,
 		e.validators(header)
 	}
 	answer, err := send(ctx, r.URL, header)
-	if e != nil && !r.Fresh && (err != nil && ctx.Err() == nil || err == nil && answer.Status >= 500) && e.staleAllowed(now) {
-		return e.answer, Stale, nil
-	}
 	if err != nil {
 		return nil, Network, err
 	}
-	if e != nil && answer.Status == http.StatusNotModified {
+	now := c.now()
+	switch {
+	case e != nil && answer.Status == http.StatusNotModified:
 		merged := e.confirm(answer)
 		c.keep(r, merged, now)
 		return merged, Confirmed, nil
+	case e != nil && answer.Status >= 500 && e.staleAllowed(now):
+		return answer, Network, nil
 	}
 	c.keep(r, answer, now)
 	return answer, Network, nil

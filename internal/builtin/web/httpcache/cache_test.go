@@ -194,3 +194,46 @@ func TestTheCacheKeepsToItsBound(t *testing.T) {
 		t.Errorf("the oldest answer comes from %s", source)
 	}
 }
+
+func TestAnAnswerMayBeGivenWhileTheServerIsAsked(t *testing.T) {
+	o := newOrigin(t)
+	o.header = "Cache-Control: max-age=10, stale-while-revalidate=60"
+	var later []func(context.Context)
+	r := httpcache.Request{Later: func(f func(context.Context)) { later = append(later, f) }}
+	steps := []struct {
+		after  time.Duration
+		r      httpcache.Request
+		answer string
+		source httpcache.Source
+		later  int // what waits to be asked
+		run    bool
+	}{
+		{0, r, "answer 1", httpcache.Network, 0, false},
+		{5 * time.Second, r, "answer 1", httpcache.Kept, 0, false},
+		{10 * time.Second, r, "answer 1", httpcache.Stale, 1, false},
+		{time.Second, r, "answer 1", httpcache.Stale, 1, true}, // asked once
+		{time.Second, r, "answer 2", httpcache.Kept, 0, false},
+		{20 * time.Second, httpcache.Request{}, "answer 3", httpcache.Network, 0, false}, // nobody runs what comes later
+		{20 * time.Second, httpcache.Request{Later: r.Later, Fresh: true}, "answer 4", httpcache.Network, 0, false},
+		{71 * time.Second, r, "answer 5", httpcache.Network, 0, false}, // for too long
+	}
+	for i, step := range steps {
+		o.now = o.now.Add(step.after)
+		answer, source := o.get(step.r)
+		if answer != step.answer || source != step.source || len(later) != step.later {
+			t.Errorf("step %d: got %q from %s and %d to ask, want %q from %s and %d", i, answer, source, len(later), step.answer, step.source, step.later)
+		}
+		if step.run {
+			for _, f := range later {
+				f(t.Context())
+			}
+			later = nil
+		}
+	}
+	o.header = "Cache-Control: max-age=10, stale-while-revalidate=60, must-revalidate"
+	o.get(httpcache.Request{Fresh: true})
+	o.now = o.now.Add(20 * time.Second)
+	if _, source := o.get(r); source != httpcache.Network {
+		t.Errorf("must-revalidate: got an answer from %s, want network", source)
+	}
+}

@@ -170,6 +170,15 @@ func (e *entry) staleAllowed(now time.Time) bool {
 	return ok && e.ageAt(now) < e.lifetime+grace
 }
 
+// meanwhile says whether an answer that is no longer fresh may be given while the server is asked anew (RFC 5861 §3).
+func (e *entry) meanwhile(now time.Time) bool {
+	if e.policy.has("no-cache") || e.policy.has("must-revalidate") || e.policy.has("proxy-revalidate") {
+		return false
+	}
+	grace, ok := e.policy.seconds("stale-while-revalidate")
+	return ok && e.ageAt(now) < e.lifetime+grace
+}
+
 // validators make a request conditional (§4.3.1).
 func (e *entry) validators(h http.Header) {
 	if tag := e.answer.Header.Get("ETag"); tag != "" {
