@@ -36,7 +36,7 @@ type acknowledged struct {
 // is in the log, and every client that was told its id is in the state (promises
 // P01, P03 and P15).
 func TestNothingAcknowledgedIsLostWhenTheGatewayIsKilled(t *testing.T) {
-	kills := times(t, "DRAGOMAN_TEST_KILLS", 12)
+	kills := times(t, "DRAGOMAN_TEST_KILLS", 8)
 	up := httptest.NewServer(&leaky{})
 	t.Cleanup(up.Close)
 	dir := home(t)
