@@ -13,14 +13,20 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/builtin/database/engine"
 )
 
+// maxNested bounds documents in documents of an answer, in whose place a server that
+// is none could send so many that the program ends. MongoDB has at most 180.
+const maxNested = 250
+
 var errBSON = errors.New("the server has sent what is no BSON")
 
 // appendDocument appends a document as relaxed Extended JSON
 // (https://www.mongodb.com/docs/manual/reference/mongodb-extended-json/), except
 // that an integer beyond what a JSON number keeps is {"$numberLong": "..."}.
-func appendDocument(b []byte, doc bson.Raw) ([]byte, error) {
+func appendDocument(b []byte, doc bson.Raw) ([]byte, error) { return appendFields(b, doc, 0) }
+
+func appendFields(b []byte, doc bson.Raw, depth int) ([]byte, error) {
 	elements, err := doc.Elements()
-	if err != nil {
+	if err != nil || depth > maxNested {
 		return b, errBSON
 	}
 	b = append(b, '{')
@@ -30,7 +36,7 @@ func appendDocument(b []byte, doc bson.Raw) ([]byte, error) {
 		}
 		b = engine.AppendText(b, name(e))
 		b = append(b, ':')
-		if b, err = appendValue(b, e.Value()); err != nil {
+		if b, err = appendNested(b, e.Value(), depth+1); err != nil {
 			return b, err
 		}
 	}
@@ -43,9 +49,9 @@ func name(e bson.RawElement) []byte {
 	return e[1 : 1+max(end, 0)]
 }
 
-func appendList(b []byte, list bson.RawArray) ([]byte, error) {
+func appendList(b []byte, list bson.RawArray, depth int) ([]byte, error) {
 	values, err := list.Values()
-	if err != nil {
+	if err != nil || depth > maxNested {
 		return b, errBSON
 	}
 	b = append(b, '[')
@@ -53,14 +59,16 @@ func appendList(b []byte, list bson.RawArray) ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		if b, err = appendValue(b, v); err != nil {
+		if b, err = appendNested(b, v, depth+1); err != nil {
 			return b, err
 		}
 	}
 	return append(b, ']'), nil
 }
 
-func appendValue(b []byte, v bson.RawValue) ([]byte, error) {
+func appendValue(b []byte, v bson.RawValue) ([]byte, error) { return appendNested(b, v, 0) }
+
+func appendNested(b []byte, v bson.RawValue, depth int) ([]byte, error) {
 	switch v.Type {
 	case bson.TypeString:
 		return engine.AppendText(b, text(v)), nil
@@ -81,11 +89,11 @@ func appendValue(b []byte, v bson.RawValue) ([]byte, error) {
 	case bson.TypeDateTime:
 		return appendDate(b, v.DateTime()), nil
 	case bson.TypeEmbeddedDocument:
-		return appendDocument(b, v.Document())
+		return appendFields(b, v.Document(), depth)
 	case bson.TypeArray:
-		return appendList(b, v.Array())
+		return appendList(b, v.Array(), depth)
 	}
-	return appendRare(b, v)
+	return appendRare(b, v, depth)
 }
 
 // text is a string without a copy: its length in four bytes, itself, a zero.
@@ -96,27 +104,30 @@ func text(v bson.RawValue) []byte {
 	return v.Value[4 : len(v.Value)-1]
 }
 
-func appendRare(b []byte, v bson.RawValue) ([]byte, error) {
-	switch v.Type {
-	case bson.TypeDecimal128:
-		b = append(append(b, `{"$numberDecimal":"`...), v.Decimal128().String()...)
+// appendRare asks for each value whether it is one: the accessors that do not say
+// so end the program when bytes are missing.
+func appendRare(b []byte, v bson.RawValue, depth int) ([]byte, error) {
+	if n, is := v.Decimal128OK(); is {
+		b = append(append(b, `{"$numberDecimal":"`...), n.String()...)
 		return append(b, `"}`...), nil
-	case bson.TypeBinary:
-		subtype, data := v.Binary()
+	}
+	if subtype, data, is := v.BinaryOK(); is {
 		b = append(b, `{"$binary":{"base64":"`...)
 		b = base64.StdEncoding.AppendEncode(b, data)
 		b = append(b, `","subType":"`...)
 		return append(appendHex(b, []byte{subtype}), `"}}`...), nil
-	case bson.TypeRegex:
-		pattern, options := v.Regex()
+	}
+	if pattern, options, is := v.RegexOK(); is {
 		b = engine.AppendText(append(b, `{"$regularExpression":{"pattern":`...), pattern)
 		b = engine.AppendText(append(b, `,"options":`...), options)
 		return append(b, "}}"...), nil
-	case bson.TypeTimestamp:
-		t, i := v.Timestamp()
+	}
+	if t, i, is := v.TimestampOK(); is {
 		b = strconv.AppendUint(append(b, `{"$timestamp":{"t":`...), uint64(t), 10)
 		b = strconv.AppendUint(append(b, `,"i":`...), uint64(i), 10)
 		return append(b, "}}"...), nil
+	}
+	switch v.Type {
 	case bson.TypeMinKey:
 		return append(b, `{"$minKey":1}`...), nil
 	case bson.TypeMaxKey:
@@ -124,23 +135,23 @@ func appendRare(b []byte, v bson.RawValue) ([]byte, error) {
 	case bson.TypeUndefined:
 		return append(b, `{"$undefined":true}`...), nil
 	}
-	return appendCode(b, v)
+	return appendCode(b, v, depth)
 }
 
 // appendCode appends what nothing makes any more.
-func appendCode(b []byte, v bson.RawValue) ([]byte, error) {
-	switch v.Type {
-	case bson.TypeJavaScript:
-		return append(engine.AppendText(append(b, `{"$code":`...), v.JavaScript()), '}'), nil
-	case bson.TypeSymbol:
-		return append(engine.AppendText(append(b, `{"$symbol":`...), v.Symbol()), '}'), nil
-	case bson.TypeCodeWithScope:
-		code, scope := v.CodeWithScope()
+func appendCode(b []byte, v bson.RawValue, depth int) ([]byte, error) {
+	if code, is := v.JavaScriptOK(); is {
+		return append(engine.AppendText(append(b, `{"$code":`...), code), '}'), nil
+	}
+	if symbol, is := v.SymbolOK(); is {
+		return append(engine.AppendText(append(b, `{"$symbol":`...), symbol), '}'), nil
+	}
+	if code, scope, is := v.CodeWithScopeOK(); is {
 		b = append(engine.AppendText(append(b, `{"$code":`...), code), `,"$scope":`...)
-		b, err := appendDocument(b, scope)
+		b, err := appendFields(b, scope, depth+1)
 		return append(b, '}'), err
-	case bson.TypeDBPointer:
-		ref, id := v.DBPointer()
+	}
+	if ref, id, is := v.DBPointerOK(); is {
 		b = engine.AppendText(append(b, `{"$dbPointer":{"$ref":`...), ref)
 		b = appendHex(append(b, `,"$id":{"$oid":"`...), id[:])
 		return append(b, `"}}}`...), nil

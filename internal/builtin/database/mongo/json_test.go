@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -27,7 +28,7 @@ func randomValue(r *rand.Rand, level int) any {
 		id[i] = byte(r.Uint32())
 	}
 	values := []any{
-		r.Int32(), r.Int64(), int64(r.Int32()) << 30, r.NormFloat64(), float64(r.Int32()), math.Inf(1), math.Inf(-1), 1e300, -0.0, "te\"xt\\\n\x01é\u2028😀", true, nil, id,
+		r.Int32(), r.Int64(), int64(r.Int32()) << 30, r.NormFloat64(), float64(r.Int32()), math.Inf(1), math.Inf(-1), 1e300, math.Copysign(0, -1), "te\"xt\\\n\x01é\u2028😀", true, nil, id,
 		bson.DateTime(r.Int64N(4e12)), bson.DateTime(-r.Int64N(4e12)), bson.DateTime(r.Int64()), bson.Binary{Subtype: byte(r.IntN(6)), Data: id[:]}, bson.Regex{Pattern: "a/\"b", Options: "im"},
 		bson.Timestamp{T: r.Uint32(), I: r.Uint32()}, bson.MinKey{}, bson.MaxKey{}, bson.Undefined{}, bson.JavaScript("f()"), bson.Symbol("s"), bson.CodeWithScope{Code: "g", Scope: bson.D{{Key: "x", Value: int32(1)}}},
 		bson.DBPointer{DB: "a.b", Pointer: id}, bson.NewDecimal128(0x3040000000000000, r.Uint64()>>8),
@@ -41,7 +42,7 @@ func randomValue(r *rand.Rand, level int) any {
 // TestWhatIsWrittenReadsBack says that an answer, sent back as it is, means the same document, except that small longs are ints.
 func TestWhatIsWrittenReadsBack(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 3000 {
+	for range 1000 {
 		document := random(r, 3)
 		raw, err := bson.Marshal(document)
 		if err != nil {
@@ -95,16 +96,42 @@ func decimal(text string) bson.Decimal128 {
 	return d
 }
 
-// FuzzWhatIsBroken says that no bytes of a server make us fail otherwise than by an error.
-func FuzzWhatIsBroken(f *testing.F) {
-	raw, _ := bson.Marshal(random(rand.New(rand.NewPCG(3, 4)), 3))
-	f.Add([]byte(raw))
-	f.Add([]byte{5, 0, 0, 0, 0})
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		_, _ = appendDocument(nil, data)
-		_, _ = appendRow(nil, data, []string{"a", "a.b"})
-		(&sampled{fields: map[string]*seenField{}}).add("", data, 1)
-	})
+// TestWhatIsBrokenIsAnError says that no bytes of a server make us fail otherwise than by an error.
+func TestWhatIsBrokenIsAnError(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	failed := 0
+	for range 1000 {
+		raw, err := bson.Marshal(random(r, 3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			broken := bytes.Clone(raw)
+			for range 1 + r.IntN(3) {
+				broken[r.IntN(len(broken))] = byte(r.Uint32())
+			}
+			broken = broken[:len(broken)-r.IntN(2)*r.IntN(len(broken))]
+			if _, err := appendDocument(nil, broken); err != nil {
+				failed++
+			}
+			_, _ = appendRow(nil, broken, []string{"a", "a.b"})
+			(&sampled{fields: map[string]*seenField{}}).add("", broken, 1)
+		}
+	}
+	if failed < 300 {
+		t.Errorf("%d of 10,000 broken documents were errors, want most of them", failed)
+	}
+}
+
+func TestADocumentThatIsTooDeepIsAnError(t *testing.T) {
+	raw := bson.Raw{5, 0, 0, 0, 0}
+	for range 10_000 {
+		outer := binary.LittleEndian.AppendUint32(nil, uint32(len(raw)+8))
+		raw = append(append(append(outer, 3, 'a', 0), raw...), 0)
+	}
+	if text, err := appendDocument(nil, raw); err == nil {
+		t.Errorf("got %d bytes, want an error", len(text))
+	}
 }
 
 // FuzzVerdict says that a question is refused or made a command, whatever its text.

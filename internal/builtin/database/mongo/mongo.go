@@ -13,7 +13,6 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -42,7 +41,9 @@ type link struct {
 	name    string
 	options *options.ClientOptions
 
-	mu       sync.Mutex
+	// one is held by whoever uses what follows; others wait no longer than their
+	// calls last.
+	one      chan struct{}
 	client   *mongo.Client
 	sessions bool // the server has sessions, by which work is ended
 	closed   bool
@@ -56,15 +57,19 @@ func newLink(o Options) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &link{name: name, options: options}, nil
+	return &link{name: name, options: options, one: make(chan struct{}, 1)}, nil
 }
 
 var errClosed = errors.New("the source is closed")
 
 // open gives the database, and asks the server once what it can.
 func (l *link) open(ctx context.Context) (*mongo.Database, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.one <- struct{}{}:
+		defer func() { <-l.one }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	switch {
 	case l.closed:
 		return nil, errClosed
@@ -93,8 +98,8 @@ func disconnect(client *mongo.Client) error {
 
 // Close ends all connections.
 func (l *link) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.one <- struct{}{}
+	defer func() { <-l.one }()
 	l.closed = true
 	if l.client == nil {
 		return nil
@@ -111,7 +116,7 @@ func (l *link) do(ctx context.Context, f func(context.Context, *mongo.Database) 
 	if err != nil {
 		return told(ctx, err)
 	}
-	if !l.sessions {
+	if !l.sessions { // it does not change after open
 		return told(ctx, f(ctx, db))
 	}
 	session, err := db.Client().StartSession()

@@ -174,7 +174,7 @@ func nothingIsWritten(t *testing.T, root *driver.Database, s *mongo.Source) {
 	before, refused, all := state(t, root), 0, attacks()
 	for _, attack := range all {
 		var told *engine.Error
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		rows, err := find(ctx, s, attack)
 		cancel()
 		if !errors.As(err, &told) || !strings.Contains(told.Error(), "let through") && !strings.Contains(told.Error(), "more than read") &&
@@ -196,12 +196,12 @@ func nothingIsWritten(t *testing.T, root *driver.Database, s *mongo.Source) {
 			{Collection: "people", Filter: raw(`{"name": "` + payload + `"}`)}, {Collection: payload}, {Collection: "people", Distinct: payload}, {Collection: "people", Order: []string{payload}},
 			{Collection: "people", Pipeline: raw(payload)}, {Collection: "people", Pipeline: raw(`[{"$match": ` + payload + `}]`)}, {Collection: "people", Filter: raw(`{` + string(quoted) + `: 1}`)},
 		} {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			if _, err := find(ctx, s, f); err == nil {
 				answered++
 			}
 			if ctx.Err() != nil {
-				t.Errorf("%+v took 20 s", f)
+				t.Errorf("%+v took a minute", f)
 			}
 			cancel()
 			ran++
