@@ -60,7 +60,7 @@ type Rule struct {
 	Burst int `yaml:"burst" default:"0" min:"0" max:"1000000000"`
 	// Most calls between two midnights (UTC). 0 means any number.
 	PerDay int `yaml:"per_day" default:"0" min:"0" max:"1000000000" aka:"quota,daily"`
-	// Most calls that are answered at the same time, on one replica. 0 means any number.
+	// Most calls that are answered at the same time: by all replicas together with redis, else by each. 0 means any number.
 	AtOnce int `yaml:"at_once" default:"0" min:"0" max:"1000000" aka:"concurrency,parallel"`
 }
 
@@ -69,7 +69,7 @@ type Rates struct {
 	// What is bounded. When empty nothing is counted, but for calls of models: 60 per minute for each model that no rule
 	// is about.
 	Calls []Rule `yaml:"calls" aka:"rules,limits"`
-	// Redis in which rate and per_day are counted, as redis://[user:password@]host:port[/db] or rediss:// for TLS. When
+	// Redis in which calls are counted, as redis://[user:password@]host:port[/db] or rediss:// for TLS. When
 	// empty each replica counts by itself.
 	Redis Secret `yaml:"redis" env:"MCP_REDIS_URL" example:"${REDIS_URL}"`
 	// How many replicas there are. While Redis cannot be reached each lets its own part of rate and per_day through.

@@ -1,5 +1,7 @@
 package limit
 
+import "context"
+
 // MaxKeys is the bound of Keys.
 const MaxKeys = maxKeys
 
@@ -11,3 +13,9 @@ func (l *Limiter) Keys() int {
 	}
 	return n
 }
+
+// Renew lets the calls under way keep their places, as happens now and then.
+func (l *Limiter) Renew(ctx context.Context) { l.redis.renew(ctx) }
+
+// Lease is how long a call has its places.
+const Lease = lease

@@ -192,21 +192,43 @@ func (l *Limiter) take(ctx context.Context, c call) (func(), error) {
 	defer l.bills.Put(b)
 	charges := b.write(rules.all, c)
 	now := l.o.Now()
-	var places []place
+	leave := nothing
 	if rules.held > 0 {
 		var refused int
-		if places, refused = l.local.enter(charges, rules.held, now.UnixNano()); refused >= 0 {
+		if leave, refused = l.enter(ctx, charges, rules.held, now); refused >= 0 {
 			return nil, tooMany(rules.all[refused], time.Second, "at once")
 		}
 	}
 	if refused, wait := l.count(ctx, charges, now); refused >= 0 {
-		leave(places)
+		leave()
 		return nil, tooMany(rules.all[refused], wait, "")
 	}
-	if places == nil {
-		return nothing, nil
+	return leave, nil
+}
+
+// enter takes the call's places among the calls at once, which are n; it returns
+// what gives them back, and which rule refused, -1 for none. The calls of this
+// replica are counted in any case, so that Redis may go away at any time.
+func (l *Limiter) enter(ctx context.Context, charges []charge, n int, now time.Time) (leave func(), refused int) {
+	places, refused := l.local.enter(charges, n, now.UnixNano())
+	switch {
+	case refused >= 0:
+		return nil, refused
+	case l.redis == nil:
+		return func() { giveBack(places) }, -1
 	}
-	return func() { leave(places) }, nil
+	name, refused, err := l.redis.occupy(ctx, charges)
+	if err != nil {
+		refused = crowded(places, charges, l.part)
+	}
+	if refused >= 0 {
+		giveBack(places)
+		return nil, refused
+	}
+	return func() {
+		giveBack(places)
+		l.redis.leave(name)
+	}, -1
 }
 
 // charge is a call under one rule.

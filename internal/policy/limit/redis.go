@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type shared struct {
 	prefix  string
 	timeout time.Duration
 	o       Options
+	busy    *busy        // nil when no rule bounds calls at once
 	down    atomic.Int64 // until when Redis is left alone, in nanoseconds of Unix time; 0 while it answers
 }
 
@@ -55,23 +57,29 @@ func newShared(cfg config.Rates, o Options) (*shared, error) {
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = timeout, timeout, timeout
 	options.ContextTimeoutEnabled = true
 	options.DisableIdentity = true
-	return &shared{
+	s := &shared{
 		client: redis.NewClient(options), script: redis.NewScript(countText),
 		prefix: cfg.Prefix, timeout: timeout, o: o,
-	}, nil
+	}
+	if slices.ContainsFunc(cfg.Calls, func(r config.Rule) bool { return r.AtOnce > 0 }) {
+		s.busy = newBusy()
+		s.busy.done.Go(s.keep)
+	}
+	return s, nil
 }
 
-func (s *shared) close() error { return s.client.Close() }
+func (s *shared) close() error {
+	if s.busy != nil {
+		close(s.busy.stop)
+		s.busy.done.Wait()
+	}
+	return s.client.Close()
+}
 
 // count charges all or none. An error means that this replica has to count by
 // itself: then it is not known whether Redis did, and a call more is counted
 // rather than one less.
 func (s *shared) count(ctx context.Context, charges []charge) (refused int, wait time.Duration, err error) {
-	now := s.o.Now().UnixNano()
-	until := s.down.Load()
-	if until > now || until != 0 && !s.down.CompareAndSwap(until, now+int64(retryRedis)) {
-		return 0, 0, errAway // another call is trying already
-	}
 	var keys []string
 	var args []any
 	var of []int
@@ -87,24 +95,39 @@ func (s *shared) count(ctx context.Context, charges []charge) (refused int, wait
 	if len(keys) == 0 {
 		return -1, 0, nil
 	}
+	answer, err := s.ask(ctx, s.script, keys, args, len(of))
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case answer[0] == 0:
+		return -1, 0, nil
+	}
+	return of[answer[0]-1], time.Duration(answer[1]) * time.Microsecond, nil
+}
+
+// ask runs a script, unless Redis is left alone. It answers with two numbers, of
+// which the first is at most n.
+func (s *shared) ask(ctx context.Context, script *redis.Script, keys []string, args []any, n int) ([]int64, error) {
+	now := s.o.Now().UnixNano()
+	until := s.down.Load()
+	if until > now || until != 0 && !s.down.CompareAndSwap(until, now+int64(retryRedis)) {
+		return nil, errAway // another call is trying already
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
-	answer, err := s.script.Run(ctx, s.client, keys, args...).Int64Slice()
-	if err == nil && (len(answer) != 2 || answer[0] < 0 || answer[0] > int64(len(of))) {
+	answer, err := script.Run(ctx, s.client, keys, args...).Int64Slice()
+	if err == nil && (len(answer) != 2 || answer[0] < 0 || answer[0] > int64(n)) {
 		err = fmt.Errorf("unexpected answer %v", answer)
 	}
 	if err != nil {
 		s.away(ctx, err)
-		return 0, 0, err
+		return nil, err
 	}
 	if until != 0 {
 		s.down.Store(0)
 		s.o.Log.InfoContext(ctx, "redis answers again: replicas count calls together")
 	}
-	if answer[0] == 0 {
-		return -1, 0, nil
-	}
-	return of[answer[0]-1], time.Duration(answer[1]) * time.Microsecond, nil
+	return answer, nil
 }
 
 // away leaves Redis alone for a while.

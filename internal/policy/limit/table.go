@@ -178,7 +178,7 @@ func (t *table) enter(charges []charge, n int, now int64) (places []place, refus
 		}
 		p, ok := t.occupy(charges[i].key, limit, now)
 		if !ok {
-			leave(places)
+			giveBack(places)
 			return nil, i
 		}
 		places = append(places, p)
@@ -198,8 +198,29 @@ func (t *table) occupy(key []byte, limit int, now int64) (place, bool) {
 	return place{sh, s}, true
 }
 
-// leave gives the places back.
-func leave(places []place) {
+// crowded tells which rule has more calls at once than are this replica's part, of
+// those that have just taken their places; -1 for none.
+func crowded(places []place, charges []charge, parts int) int {
+	next := 0
+	for i := range charges {
+		limit := charges[i].rule.atOnce
+		if limit == 0 {
+			continue
+		}
+		p := places[next]
+		next++
+		p.sh.mu.Lock()
+		over := p.of.busy > max(limit/parts, 1)
+		p.sh.mu.Unlock()
+		if over {
+			return i
+		}
+	}
+	return -1
+}
+
+// giveBack gives the places back.
+func giveBack(places []place) {
 	for _, p := range places {
 		p.sh.mu.Lock()
 		p.of.busy--
