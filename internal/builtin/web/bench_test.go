@@ -1,11 +1,17 @@
 package web_test
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"codeberg.org/readeck/go-readability/v2"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/web"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
@@ -19,8 +25,8 @@ func TestWire(t *testing.T) {
 	servertest.Script(t, web.New, func(*testing.T) *server.Env { return &server.Env{} }, "testdata/wire.txt")
 }
 
-// BenchmarkGet compares a GET of 64 kB of text through the tool fetch with one by the bare guarded client, and with the
-// reading of a page.
+// BenchmarkGet compares a GET through the tool fetch with one by the bare guarded client, in turns: 64 kB of text, which is
+// passed on, and a page, whose content is found, with readability for the same page after the same GET.
 func BenchmarkGet(b *testing.B) {
 	text := strings.Repeat("A line of text that is not very long.\n", 64<<10/38)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -36,42 +42,85 @@ func BenchmarkGet(b *testing.B) {
 		}
 	}))
 	defer s.Close()
-	b.Run("bare", func(b *testing.B) {
-		guard, err := egress.NewGuard(egress.Policy{Allow: []string{"127.0.0.1"}}, nil)
+	guard, err := egress.NewGuard(egress.Policy{Allow: []string{"127.0.0.1"}}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := egress.New(egress.Options{Guard: guard})
+	defer func() { _ = n.Close() }()
+	client := n.Client(egress.ClientOptions{})
+	get := func(path string) []byte {
+		res, err := client.Get(s.URL + path)
 		if err != nil {
 			b.Fatal(err)
 		}
-		n := egress.New(egress.Options{Guard: guard})
-		defer func() { _ = n.Close() }()
-		client := n.Client(egress.ClientOptions{})
-		for b.Loop() {
-			res, err := client.Get(s.URL + "/text")
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := io.ReadAll(res.Body); err != nil {
-				b.Fatal(err)
-			}
-			_ = res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			b.Fatal(err)
 		}
-	})
+		_ = res.Body.Close()
+		return body
+	}
 	c := servertest.Open(b, web.New, env(`,"limits":{"max_tokens":1000000}`))
 	h, err := c.Server.Handler()
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, path := range []string{"text", "page"} {
-		b.Run(path, func(b *testing.B) {
-			params, ok := jsonrpc.Split([]byte(`{"name":"fetch","arguments":{"url":"` + s.URL + "/" + path + `"}}`))
+	for path, bare := range map[string]func(){
+		"/text": func() { get("/text") },
+		"/page": func() {
+			at, err := url.Parse(s.URL + "/page")
+			if err != nil {
+				b.Fatal(err)
+			}
+			article, err := readability.FromReader(bytes.NewReader(get("/page")), at)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var text strings.Builder
+			if err := article.RenderText(&text); err != nil || text.Len() == 0 {
+				b.Fatal(text.Len(), err)
+			}
+		},
+	} {
+		b.Run(path[1:], func(b *testing.B) {
+			params, ok := jsonrpc.Split([]byte(`{"name":"fetch","arguments":{"url":"` + s.URL + path + `"}}`))
 			if !ok {
 				b.Fatal("the call cannot be read")
 			}
-			client := mcp.NewClient(mcp.Revision20260728, nil, jsonrpc.Object{})
+			caller := mcp.NewClient(mcp.Revision20260728, nil, jsonrpc.Object{})
+			var plain, tool cost
 			for b.Loop() {
-				if _, err := h.Handle(b.Context(), mcp.ReadRequest("tools/call", params, client)); err != nil {
-					b.Fatal(err)
-				}
+				plain.add(bare)
+				tool.add(func() {
+					if _, err := h.Handle(b.Context(), mcp.ReadRequest("tools/call", params, caller)); err != nil {
+						b.Fatal(err)
+					}
+				})
 			}
+			b.ReportMetric(float64(tool.wall)/float64(plain.wall), "ratio")
+			b.ReportMetric(float64(tool.cpu)/float64(plain.cpu), "cpu-ratio")
 		})
 	}
+}
+
+// cost is time on the clock, and of the processors, which is the same whatever
+// else the machine does.
+type cost struct{ wall, cpu time.Duration }
+
+// add calls f some times.
+func (c *cost) add(f func()) {
+	began, used := time.Now(), processors()
+	for range 20 {
+		f()
+	}
+	c.wall += time.Since(began)
+	c.cpu += processors() - used
+}
+
+// processors is the time of all processors that the process has used.
+func processors() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -88,12 +88,16 @@ func (w *web) fetch(ctx context.Context, c *server.Call, in fetchInput) (fetched
 	}
 	out.Content = part
 	c.Untrusted(out.URL)
-	c.Text(out.readable())
+	c.Text(out.about())
+	c.Text(out.Content)
+	if out.Truncated {
+		c.Text("[There is more: call again with cursor " + out.NextCursor + "]")
+	}
 	return out, nil
 }
 
-// readable is what people and models read.
-func (f *fetched) readable() string {
+// about is what people and models read before the content.
+func (f *fetched) about() string {
 	var out strings.Builder
 	for _, line := range []struct{ name, value string }{{"URL", f.URL}, {"Title", f.Title}, {"Author", f.Author}, {"Published", f.Published}, {"Hidden text left out", f.Hidden}} {
 		if line.value != "" {
@@ -102,11 +106,6 @@ func (f *fetched) readable() string {
 	}
 	if f.Status != 200 {
 		fmt.Fprintf(&out, "HTTP status: %d\n", f.Status)
-	}
-	out.WriteByte('\n')
-	out.WriteString(f.Content)
-	if f.Truncated {
-		out.WriteString("\n\n[There is more: call again with cursor " + f.NextCursor + "]")
 	}
 	return out.String()
 }
