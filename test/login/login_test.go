@@ -46,17 +46,7 @@ const password = "correct horse battery"
 func serve(t *testing.T, section string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.db")
-	s, err := sqlite.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = users.New(s.Users, s.Families, users.Options{}).Add(t.Context(), store.User{Name: "alice", Role: "user"}, password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addAlice(t, path)
 	text := fmt.Sprintf("listen: 127.0.0.1:0\nlog: {level: debug}\nstate: {path: %q}\nservers: {time: {builtin: time}}\nauth:\n%s\n", path, section)
 	cfg, err := config.Parse("test.yaml", []byte(text), nil)
 	if err != nil {
@@ -92,6 +82,22 @@ func serve(t *testing.T, section string) string {
 		}
 	})
 	return "http://" + server.Addr().String()
+}
+
+// addAlice makes a state with the user alice.
+func addAlice(t *testing.T, path string) {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = users.New(s.Users, s.Families, users.Options{}).Add(t.Context(), store.User{Name: "alice", Role: "user"}, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // event is a line of login.mjs.

@@ -3,6 +3,7 @@ package login_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -151,7 +152,9 @@ func protected(t *testing.T, issuer string, stateless bool) (address string, sho
 // gateway runs one of a configuration until the test ends.
 func gateway(t *testing.T, text string) string {
 	t.Helper()
-	cfg, err := config.Parse("test.yaml", fmt.Appendf(nil, "listen: 127.0.0.1:0\nlog: {level: debug}\nstate: {path: %q}\n%s", filepath.Join(t.TempDir(), "state.db"), text), nil)
+	path := filepath.Join(t.TempDir(), "state.db")
+	addAlice(t, path)
+	cfg, err := config.Parse("test.yaml", fmt.Appendf(nil, "listen: 127.0.0.1:0\nlog: {level: debug}\nstate: {path: %q}\n%s", path, text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,6 +310,69 @@ auth: {tokens: [{name: alice, token: token-of-alice-0123456789}, {name: bob, tok
 				t.Error("the server was shown what a caller has shown to the gateway")
 			}
 		})
+	}
+}
+
+// A caller's token is exchanged at the configured endpoint, and is seen nowhere else:
+// the server is shown what it was exchanged for, from the first list on.
+func TestACallersTokenGoesToTheExchangeAlone(t *testing.T) {
+	var mu sync.Mutex // guards what follows
+	var exchanged, shown []string
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		exchanged = append(exchanged, r.PostForm.Get("subject_token"))
+		mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token":"what-it-was-exchanged-for","token_type":"Bearer","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","expires_in":300}`)
+	}))
+	t.Cleanup(web.Close)
+	server := sdk.NewServer(&sdk.Implementation{Name: "bills", Version: "1"}, nil)
+	sdk.AddTool(server, &sdk.Tool{Name: "pay"}, func(context.Context, *sdk.CallToolRequest, struct{}) (*sdk.CallToolResult, any, error) {
+		return &sdk.CallToolResult{Content: []sdk.Content{&sdk.TextContent{Text: "paid"}}}, nil, nil
+	})
+	handler := sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, nil)
+	bills := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if given := r.Header.Get("Authorization"); given != "" {
+			mu.Lock()
+			shown = append(shown, given)
+			mu.Unlock()
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(bills.Close)
+	gate := gateway(t, fmt.Sprintf("servers: {bills: {url: %q, auth: {type: exchange, token_url: %q, client_id: gw, client_secret: not-a-secret-of-anybody}}}\nauth: {passwords: {enabled: true}}\n", bills.URL, web.URL))
+	transport := &http.Transport{DisableKeepAlives: true}
+	res, err := (&http.Client{Transport: transport}).PostForm(gate+"/token", url.Values{"username": {"alice"}, "password": {password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var login struct {
+		Token string `json:"access_token"`
+	}
+	err = json.NewDecoder(res.Body).Decode(&login)
+	_ = res.Body.Close()
+	if err != nil || login.Token == "" {
+		t.Fatalf("alice does not come in: %d %v", res.StatusCode, err)
+	}
+	session := client(t, gate+"/mcp", login.Token, nil)
+	if got := names(t, session); !slices.Contains(got, "bills__pay") {
+		t.Errorf("alice sees the tools %v", got)
+	}
+	for range 5 {
+		if got := say(t, session, "bills__pay"); got != "paid" {
+			t.Errorf("the call gives %q", got)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(exchanged) != 1 || exchanged[0] != login.Token {
+		t.Errorf("%d tokens were exchanged, want alice's once", len(exchanged))
+	}
+	if i := slices.IndexFunc(shown, func(given string) bool { return given != "Bearer what-it-was-exchanged-for" }); i >= 0 || len(shown) == 0 {
+		t.Errorf("the server was shown %d tokens, and one that it should not", len(shown))
 	}
 }
 

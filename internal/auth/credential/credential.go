@@ -182,6 +182,7 @@ type Server struct {
 	client *oauth.Client
 	log    *slog.Logger
 	source source
+	known  atomic.Pointer[knownPlace]
 }
 
 // Server returns what is shown to a server; nil if that is nothing, or only what is

@@ -127,9 +127,23 @@ func (s *Server) endpoint(ctx context.Context) (oauth.Place, error) {
 	if s.cfg.TokenURL != "" {
 		return oauth.Place{Token: s.cfg.TokenURL, Resource: s.cfg.Resource, Issuer: s.cfg.Issuer}, nil
 	}
+	now := s.broker.o.Now()
+	if known := s.known.Load(); known != nil && now.Before(known.until) {
+		return known.Place, nil
+	}
 	place, err := s.client.Metadata(ctx, s.cfg.Issuer)
+	if err != nil {
+		return oauth.Place{}, err
+	}
 	place.Resource = s.cfg.Resource
-	return place, err
+	s.known.Store(&knownPlace{place, now.Add(placeTTL)})
+	return place, nil
+}
+
+// knownPlace is where tokens are had, as it was found a while ago.
+type knownPlace struct {
+	oauth.Place
+	until time.Time
 }
 
 // own gets a token of the gateway's own (RFC 6749, 4.4).
