@@ -242,7 +242,7 @@ func (mk maker) transport(endpoint string) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.RoundTripper(), nil
+	return patient{n.RoundTripper(), patience}, nil
 }
 
 // metadata reaches the metadata service, which no other way out does.

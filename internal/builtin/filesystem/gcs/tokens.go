@@ -115,13 +115,16 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	if t.token != "" && now.Before(t.until) {
 		return t.token, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, asking)
+	bounded, cancel := context.WithTimeout(ctx, asking)
 	defer cancel()
 	ask := t.fromMetadata
 	if t.key != nil {
 		ask = t.fromKey
 	}
-	token, seconds, err := ask(ctx)
+	token, seconds, err := ask(bounded)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = &fault{volume.ErrUnreachable, err}
+	}
 	if err != nil {
 		return "", err
 	}
