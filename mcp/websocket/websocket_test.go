@@ -187,6 +187,18 @@ func TestCloseIsOrderly(t *testing.T) {
 	}
 }
 
+// watched is a context that ends as soon as somebody waits for its end. One that has ended before a Read begins closes
+// nothing.
+type watched struct {
+	context.Context
+	cancel func()
+}
+
+func (w watched) Done() <-chan struct{} {
+	w.cancel()
+	return w.Context.Done()
+}
+
 func TestTheEndOfAReadsContextClosesProperly(t *testing.T) {
 	server, dialer := pair(t, websocket.Options{}, websocket.Options{})
 	errs := make(chan error, 1)
@@ -195,8 +207,8 @@ func TestTheEndOfAReadsContextClosesProperly(t *testing.T) {
 		errs <- err
 	}()
 	ctx, cancel := context.WithCancel(t.Context())
-	go cancel()
-	if _, err := server.Read(ctx); !errors.Is(err, context.Canceled) {
+	defer cancel()
+	if _, err := server.Read(watched{ctx, cancel}); !errors.Is(err, context.Canceled) {
 		t.Errorf("read: got %v, want canceled", err)
 	}
 	if err := wait(t, errs, "read of the peer"); !errors.Is(err, io.EOF) {
