@@ -275,23 +275,10 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 			next[name] = was
 			continue
 		}
-		shown, err := a.credential(cfg, server)
+		up, inner, err := a.reach(cfg, server)
 		if err != nil {
 			errs = append(errs, err)
 			continue
-		}
-		around := a.surroundings(cfg, name)
-		if shown != nil {
-			around.Authorize = shown.Transport
-		}
-		up, err := upstream.New(server, around)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		var inner mcp.Handler = up
-		if shown != nil {
-			inner = shown.Handler(up)
 		}
 		leg := telemetry.Leg{Side: telemetry.Outgoing, Transport: carrier(server), Server: name}
 		r := &running{cfg: server, up: up, handler: a.guarded(server, a.telemetry.Observe(inner, leg)), stop: func() {}}
@@ -299,6 +286,23 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 		fresh = append(fresh, r)
 	}
 	return next, fresh, errors.Join(errs...)
+}
+
+// reach makes a server, and the handler that shows it what it is to be shown.
+func (a *App) reach(cfg *config.Config, server config.Server) (*upstream.Upstream, mcp.Handler, error) {
+	shown, err := a.credential(cfg, server)
+	if err != nil {
+		return nil, nil, err
+	}
+	around := a.surroundings(cfg, server.Name)
+	if shown != nil {
+		around.Authorize = shown.Transport
+	}
+	up, err := upstream.New(server, around)
+	if err != nil || shown == nil {
+		return up, up, err
+	}
+	return up, shown.Handler(up), nil
 }
 
 func (a *App) surroundings(cfg *config.Config, name string) upstream.Surroundings {

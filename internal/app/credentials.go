@@ -116,10 +116,23 @@ func (a *App) base() string {
 	if cfg == nil {
 		return ""
 	}
-	if cfg.PublicURL != "" {
-		return strings.TrimSuffix(cfg.PublicURL, "/")
+	base, err := baseOf(cfg)
+	if err != nil {
+		return ""
 	}
-	return ""
+	return base
+}
+
+// baseOf is where browsers reach the gateway that runs by a configuration.
+func baseOf(cfg *config.Config) (string, error) {
+	if cfg.PublicURL != "" {
+		return strings.TrimSuffix(cfg.PublicURL, "/"), nil
+	}
+	listening, err := net.ResolveTCPAddr("tcp", cfg.Listen)
+	if err != nil || listening.Port == 0 {
+		return "", fmt.Errorf("listen is %s, by which no browser finds the gateway: set public_url", cfg.Listen)
+	}
+	return address(cfg, listening), nil
 }
 
 func (a *App) passwords() credential.Passwords {
@@ -297,13 +310,9 @@ func LoginLink(ctx context.Context, cfg *config.Config, server, principal string
 	if err != nil {
 		return "", err
 	}
-	base := strings.TrimSuffix(cfg.PublicURL, "/")
-	if base == "" {
-		listening, err := net.ResolveTCPAddr("tcp", cfg.Listen)
-		if err != nil || listening.Port == 0 {
-			return "", fmt.Errorf("listen is %s, by which no browser finds the gateway: set public_url", cfg.Listen)
-		}
-		base = address(cfg, listening)
+	base, err := baseOf(cfg)
+	if err != nil {
+		return "", err
 	}
 	b := credential.New(credential.Options{Base: func() string { return base }})
 	defer b.Close()
