@@ -18,8 +18,10 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/auth/credential"
 	"github.com/dragoman-mcp/dragoman/internal/auth/mint"
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/secret"
 	"github.com/dragoman-mcp/dragoman/internal/store"
+	"github.com/dragoman-mcp/dragoman/internal/store/postgres"
 	"github.com/dragoman-mcp/dragoman/internal/store/sqlite"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -63,6 +65,7 @@ type house struct {
 	cfg       config.Credential
 	passwords credential.Passwords
 	wrap      func(*store.Store)
+	dsn       string // of a PostgreSQL database in the place of path
 }
 
 func newHouse(t *testing.T) *house {
@@ -117,10 +120,28 @@ func (n nowhere) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, errors.New("nowhere")
 }
 
+func (h *house) state() *store.Store {
+	h.t.Helper()
+	if h.dsn == "" {
+		return openState(h.t, h.path)
+	}
+	network := egress.New(egress.Options{})
+	state, err := postgres.Open(h.t.Context(), h.dsn, network)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() {
+		if err := errors.Join(state.Close(), network.Close()); err != nil {
+			h.t.Error(err)
+		}
+	})
+	return state
+}
+
 // open starts a replica.
 func (h *house) open() *replica {
 	h.t.Helper()
-	state := openState(h.t, h.path)
+	state := h.state()
 	if h.wrap != nil {
 		h.wrap(state)
 	}

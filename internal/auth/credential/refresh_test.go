@@ -14,6 +14,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/auth/credential"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/test/servers"
 )
 
 // together makes n calls of a principal at once, over replicas in turn.
@@ -35,9 +36,13 @@ func TestFiftyCallsAfterTheEndOfATokenRefreshItOnce(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		replicas int
-	}{{"in one gateway", 1}, {"in three that share a store", 3}} {
+		postgres bool
+	}{{"in one gateway", 1, false}, {"in three that share a file", 3, false}, {"in three that share PostgreSQL", 3, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
+			if c.postgres {
+				h.dsn = servers.Database(t, servers.Postgres(t), "credentials")
+			}
 			var replicas []*replica
 			for range c.replicas {
 				replicas = append(replicas, h.open())
