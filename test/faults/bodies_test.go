@@ -237,7 +237,7 @@ func hugeMessages(t *testing.T, g *gateway, deep string, alive func(*testing.T))
 		{"no JSON", "error", 0, func(conn net.Conn) { _, _ = conn.Write(frame(opText, []byte("hello"), true)) }},
 		{"binary", "", 1003, func(conn net.Conn) { _, _ = conn.Write(frame(0x2, ping("1", "{}"), true)) }},
 		{"not masked", "", 1002, func(conn net.Conn) { _, _ = conn.Write(frame(opText, ping("1", "{}"), false)) }},
-		{"not UTF-8", "error", 0, func(conn net.Conn) { _, _ = conn.Write(frame(opText, []byte{'"', 0xff, 0xfe, '"'}, true)) }},
+		{"not UTF-8", "", 1007, func(conn net.Conn) { _, _ = conn.Write(frame(opText, []byte{'"', 0xff, 0xfe, '"'}, true)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			conn, in, err := dialSocket(g.addr, "/mcp")
