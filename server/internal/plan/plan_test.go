@@ -44,7 +44,6 @@ type everything struct {
 	Untagged  string
 	Renamed   int             `json:"renamed"`
 	Left      int             `json:"-"`
-	Dash      int             `json:"-,"`
 	Empty     []int           `json:",omitempty"`
 	Nil       []int           `json:"nil"`
 	Zero      time.Time       `json:"zero,omitzero"`
@@ -69,7 +68,7 @@ type everything struct {
 	Number    json.Number     `json:"number"`
 	Odd       int             `json:"né"`
 	Interface json.Marshaler  `json:"interface"`
-	unseen    int
+	_         int
 }
 
 type flat struct {
