@@ -119,7 +119,7 @@ func forged(o *Own, good string) map[string]string {
 	} {
 		out[name] = token
 	}
-	for _, secret := range []string{"", " ", "\x00", o.Issuer, o.Audience, "null", o.Secret[:len(o.Secret)-1], o.Secret + "\n", strings.ToLower(o.Secret)} {
+	for _, secret := range []string{"", " ", "\x00", o.Issuer, o.Audience, "null", o.Secret[:len(o.Secret)-1], o.Secret + "\n", swapped(o.Secret)} {
 		out[fmt.Sprintf("signed with %.12q", secret)] = signed(header(), o.claims(), secret)
 	}
 	for name, value := range map[string]any{"kid": "../../../../dev/null", "jku": "https://evil.example/jwks.json", "x5u": "https://evil.example/cert.pem", "x5c": []string{"MIIB"}, "jwk": object{"kty": "oct", "k": ""}, "crit": []string{"exp"}, "zip": "DEF", "b64": false} {

@@ -29,7 +29,7 @@ func strangers(ctx context.Context, t *Target, r *Result) error {
 	}
 	wrong := t.list("").without("Authorization")
 	for _, line := range []string{"Bearer", "Bearer ", "Bearer x", "Bearer null", "Bearer undefined", "Basic YWRtaW46YWRtaW4=", "Basic " + base64.StdEncoding.EncodeToString([]byte("x:"+t.Token)), "Digest username=admin",
-		"Token " + t.Token, t.Token, "Bearer " + t.Token + "x", "Bearer " + strings.ToLower(t.Token), "Bearer " + t.Token[:max(len(t.Token)-1, 0)], "Bearer " + t.Token + "," + t.Token, "Bearer \"" + t.Token + "\"",
+		"Token " + t.Token, t.Token, "Bearer " + t.Token + "x", "Bearer " + swapped(t.Token), "Bearer " + t.Token[:max(len(t.Token)-1, 0)], "Bearer " + t.Token + "," + t.Token, "Bearer \"" + t.Token + "\"",
 		"Bearer ' OR '1'='1", "Bearer ' OR 1=1--", "Bearer admin'--", "Bearer '; DROP TABLE users;--", "Bearer ' UNION SELECT 1,2,3--", "Bearer \" OR \"\"=\"", "Bearer %27%20OR%201=1", "Bearer mcp_' OR 1=1--_x_y",
 		"Bearer 1 AND SLEEP(5)", "Bearer $ne", "Bearer {\"$gt\":\"\"}", "Bearer ${env:HOME}", "Bearer *", "Bearer \x00", "Bearer " + strings.Repeat("a", 100_000)} {
 		attacks["Authorization: "+line] = wrong.with("Authorization: " + line)
@@ -59,4 +59,12 @@ func strangers(ctx context.Context, t *Target, r *Result) error {
 		r.harmless(a.status == http.StatusOK, "GET %s: %s", path, a)
 	}
 	return t.passes(ctx, r, map[string]request{"with the token": t.list(""), "the scheme in small letters": wrong.with("Authorization: bearer " + t.Token)})
+}
+
+// swapped is a text in letters of the other kind: capitals, unless that changes nothing.
+func swapped(text string) string {
+	if upper := strings.ToUpper(text); upper != text {
+		return upper
+	}
+	return strings.ToLower(text)
 }

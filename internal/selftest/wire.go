@@ -218,7 +218,7 @@ func (t *Target) reachable(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("ask %s for its tools: %w", t.URL, err)
 	case a.status == http.StatusUnauthorized:
-		return fmt.Errorf("%s asks for a token: give one that may list tools", t.URL)
+		return fmt.Errorf("%s asks for a token: give one that may list tools (--token or $DRAGOMAN_TOKEN)", t.URL)
 	case !a.result():
 		return fmt.Errorf("%s does not answer like a gateway: %s", t.URL, a)
 	}
