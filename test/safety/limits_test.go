@@ -63,7 +63,7 @@ func TestTheLimitsOfTheEnvironmentHold(t *testing.T) {
 		"audit":    object{"dir": filepath.Join(dir, "audit")},
 		"servers":  object{"program": object{"command": []string{self, "talker"}}},
 		"defaults": object{"breaker": object{"failures": 0}, "restart": object{"min_backoff": "1ms", "max_backoff": "10ms"}, "health": object{"interval": "0s"}},
-	}, "MCP_MEMORY_LIMIT=64M", "MCP_CPU_QUOTA=20%")
+	}, "MCP_MEMORY_LIMIT=192M", "MCP_CPU_QUOTA=20%")
 	c := g.caller("")
 	call := func(tool string, arguments object) string {
 		t.Helper()
@@ -86,8 +86,8 @@ func TestTheLimitsOfTheEnvironmentHold(t *testing.T) {
 	} else {
 		t.Logf("%.0f %% of a processor; health says that it is not enforced: %v", 100*share, open)
 	}
-	if got := call("eat", object{"bytes": 96 << 20}); !strings.Contains(got, `"error"`) {
-		t.Errorf("eat 96 MiB of 64: got %s, want an error, since the program is killed", got)
+	if got := call("eat", object{"bytes": 256 << 20}); !strings.Contains(got, `"error"`) {
+		t.Errorf("eat 256 MiB of 192: got %s, want an error, since the program is killed", got)
 	}
 	if !strings.Contains(string(g.said("stderr")), "memory_limit") && !await(func() bool { return strings.Contains(string(g.said("stderr")), "memory_limit") }) {
 		t.Error("the log does not say that it was for its memory_limit")
