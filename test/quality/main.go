@@ -81,6 +81,7 @@ func crossValidate(dev []sample, n int) error {
 			sum += wordF1(textOf(l.doc, content.Choose(l.doc, m.Judge(l.doc))), l.sample.text)
 			pages++
 		}
+		fmt.Fprintf(os.Stderr, "%d of %d models: F1 %.4f of %.0f pages\n", fold+1, n, sum/pages, pages)
 	}
 	fmt.Printf("WCXB development set, by models that have not seen the page: F1 %.4f (%.0f pages)\n", sum/pages, pages)
 	return nil
