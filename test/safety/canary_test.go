@@ -105,7 +105,7 @@ func newTrial(t *testing.T) *trial {
 			"talker": talker, "mortal": mortal,
 			"web": object{"url": up.URL, "headers": object{"Authorization": "Bearer " + own(1, "headers"), "X-Team": own(7, "headers")}},
 		},
-		"defaults": object{"breaker": object{"failures": 0}, "sandbox": object{"level": 0}, "stop_timeout": "1s"},
+		"defaults": object{"breaker": object{"failures": 0}, "health": object{"interval": "0s"}, "sandbox": object{"level": 0}, "stop_timeout": "1s"},
 	}
 	tr.password = "correct horse " + tr.issue("dragoman user add", 20).mark
 	tr.g = start(t, dir, config, "OTEL_BSP_SCHEDULE_DELAY=100") // ms between batches of traces

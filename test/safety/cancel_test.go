@@ -114,7 +114,8 @@ func TestACancelledCallEndsAtTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := start(t, home(t), object{
-		"servers": object{"web": object{"url": up.URL}, "program": object{"command": []string{self, "talker", o.listen(t)}}},
+		"servers":  object{"web": object{"url": up.URL}, "program": object{"command": []string{self, "talker", o.listen(t)}}},
+		"defaults": object{"breaker": object{"failures": 0}, "health": object{"interval": "0s"}}, // a slow machine is no fault
 	})
 	ways := map[string]func(*testing.T, string) func(id string) (cancel func()){
 		"the connection is closed":             g.closing,

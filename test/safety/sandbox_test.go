@@ -116,7 +116,7 @@ func TestAProgramInASandboxReachesWhatItMayAndNothingElse(t *testing.T) {
 		network["level"], network["min_level"] = 2, 2
 		return object{"command": []string{self, "reach"}, "sandbox": network}
 	}
-	g := start(t, home(t), object{"log": object{"level": "debug"}, "servers": object{
+	g := start(t, home(t), object{"log": object{"level": "debug"}, "defaults": object{"health": object{"interval": "0s"}}, "servers": object{
 		"some": program(object{"network": "proxy", "hosts": []string{"127.0.0.2"}}),
 		"none": program(object{"network": "none"}),
 	}})
