@@ -46,10 +46,9 @@ type ClientOptions struct {
 //
 // Calls share the session. A request that the server sends on a call's own
 // stream belongs to that call; one that comes without such a link belongs to
-// the only call under way whose caller declared what it needs, or to any of those
-// of one client's session. When that is not one client, it waits until it is clear,
-// and may be refused; from then on such calls have the session to themselves, one
-// after the other.
+// the only call under way whose caller declared what it needs. When that is not
+// one call, it waits until it is clear, and may be refused; from then on such calls
+// have the session to themselves, one after the other.
 type Client struct {
 	ch     mcp.Channel
 	o      ClientOptions
@@ -67,7 +66,6 @@ type Client struct {
 	flights    map[*flight]bool
 	exclusive  bool
 	puzzles    []*puzzle     // requests of the former kind, oldest first
-	numbers    int           // given to flights so far
 	level      int           // severity that the server was last told; -1 for none
 	courtesies int           // under way
 	spoken     chan struct{} // closed when there are none any more; nil while nobody waits for that

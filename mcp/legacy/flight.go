@@ -33,8 +33,6 @@ type flight struct {
 	alone    bool                  // has the session to itself
 	token    string                // our progress token; empty when none is wanted
 	answered bool                  // call has its response
-	number   int                   // in the order of their beginnings; guarded by client.mu
-	handed   int                   // requests that were given to it without a link; guarded by client.mu
 	creating bool                  // the call is to make a task, whose id is not known yet; guarded by client.mu
 	task     *taskRun              // what it waits for in its caller's stead; nil for an ordinary call
 }
@@ -68,8 +66,6 @@ func (f *flight) enter(ctx context.Context) error {
 		}
 	}
 	c.mu.Lock()
-	c.numbers++
-	f.number = c.numbers
 	c.flights[f] = true
 	c.mu.Unlock()
 	return nil

@@ -120,36 +120,19 @@ func (c *Client) lastOf(p *puzzle, calls int) bool {
 }
 
 // candidate returns the only call whose caller could be asked for kind, and how
-// many there are. Which call of one client's session asks makes no difference to who
-// is asked, so that these count as one. From the first ambiguity on, interactive
-// calls go one by one.
+// many there are. From the first ambiguity on, interactive calls go one by one.
 func (c *Client) candidate(kind mcp.Kinds) (*flight, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var found *flight
-	n, same := 0, true
+	n := 0
 	for f := range c.flights {
-		if !f.interactive() || !f.req.Client.Kinds.Has(kind) {
-			continue
-		}
-		n++
-		if found == nil {
+		if f.interactive() && f.req.Client.Kinds.Has(kind) {
 			found = f
-			continue
-		}
-		session := f.req.Client.Session
-		same = same && session != "" && session == found.req.Client.Session
-		if f.handed < found.handed || f.handed == found.handed && f.number < found.number {
-			found = f
+			n++
 		}
 	}
-	if n > 1 && same {
-		n = 1
-	}
-	switch {
-	case n == 1:
-		found.handed++
-	case n > 1:
+	if n > 1 {
 		c.exclusive = true
 	}
 	return found, n

@@ -112,24 +112,6 @@ func TestQuestionsThatDoNotSayForWhichCallTheyAre(t *testing.T) {
 			}
 		})
 	})
-	t.Run("which call of one session asks makes no difference", func(t *testing.T) {
-		bubble(t, func(t *testing.T, ctx context.Context, c *legacy.Client, peer *mcptest.Peer) {
-			one, two := start(ctx, c, of("mine", "a")), start(ctx, c, of("mine", "b"))
-			peer.Request("tools/call")
-			peer.Request("tools/call")
-			begun := time.Now()
-			peer.Send(askFirst)
-			synctest.Wait()
-			peer.Send(askSecond)
-			asked := expectQuestion(t, one) + expectQuestion(t, two)
-			if !strings.Contains(asked, "first?") || !strings.Contains(asked, "second?") {
-				t.Errorf("asked %s, want each once", asked)
-			}
-			if took := time.Since(begun); took > time.Second {
-				t.Errorf("that took %s, want it at once", took)
-			}
-		})
-	})
 	t.Run("a call of another session does not hear of it", func(t *testing.T) {
 		bubble(t, func(t *testing.T, ctx context.Context, c *legacy.Client, peer *mcptest.Peer) {
 			mine, theirs := start(ctx, c, of("mine", "a")), start(ctx, c, of("theirs", "b"))
