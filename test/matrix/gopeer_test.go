@@ -170,15 +170,18 @@ func (s *gosession) sample(_ context.Context, r *sdk.CreateMessageRequest) (*sdk
 // step does one thing, in bounded time; alone as in the sessions of TypeScript.
 func (s *gosession) step(name string, alone bool, uses []string, work func(ctx context.Context) error) {
 	s.t.Helper()
+	asked := time.Now()
 	if s.how.transport != "stdio" {
 		defer s.w.enter(uses, alone)()
 	}
+	begun := time.Now()
 	ctx, cancel := context.WithTimeout(s.t.Context(), stepTime)
 	defer cancel()
 	if err := work(ctx); err != nil {
 		s.t.Fatalf("%s: %s: %v", s.server.name, name, err)
 	}
 	s.did[s.server.name] = append(s.did[s.server.name], name)
+	slow(s.t, s.server.name+": "+name, asked, begun)
 }
 
 // with is a step that others may do at the same time.

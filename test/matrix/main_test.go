@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a client waits for anything before the test has failed.
-var patience = flag.Duration("patience", 20*time.Second, "how long to wait for anything")
+var patience = flag.Duration("patience", 2*time.Minute, "how long to wait for anything")
 
 // update makes the run write docs/compatibility.md instead of comparing it.
 var update = flag.Bool("update", false, "write docs/compatibility.md")
@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 			serveStdio(newScript(role, revisionOf(role)), os.Stdin, os.Stdout)
 			syscall.Exit(0) // os.Exit takes a second under the race detector
 		}
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly wait for each other
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -22,7 +22,7 @@ import (
 func (w *world) settle(t *testing.T) {
 	t.Helper()
 	said := ""
-	if !awaitFor(t.Context(), time.Minute, func() bool {
+	if !awaitFor(t.Context(), stepTime, func() bool {
 		resp, err := http.Get("http://" + w.addr + "/ready")
 		if err != nil {
 			said = err.Error()
@@ -69,7 +69,7 @@ type line struct {
 // run runs the script to its end, and notes what it has done.
 func (p *play) run(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, peers.Path(t, peers.Node), peers.Script(t, "session.mjs"), string(encode(p.plan)))
 	cmd.WaitDelay = 5 * time.Second
@@ -105,6 +105,7 @@ func (p *play) follow(t *testing.T, out io.Reader, in io.Writer) (eras []string,
 	did = map[string][]string{}
 	leave := func() {}
 	defer func() { leave() }()
+	asked, begun := time.Now(), time.Now()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		var l line
@@ -119,14 +120,25 @@ func (p *play) follow(t *testing.T, out io.Reader, in io.Writer) (eras []string,
 			leave()
 			leave = func() {}
 			did[l.Server] = append(did[l.Server], l.Did)
+			slow(t, l.Server+": "+l.Did, asked, begun)
 		default:
+			asked = time.Now()
 			if !p.own {
 				leave = p.world.enter(l.Enter, l.Alone)
 			}
+			begun = time.Now()
 			fmt.Fprintln(in, "go") // one that has ended is noticed by the next read
 		}
 	}
 	return eras, did
+}
+
+// slow tells of a step that took its time, or waited for its turn for long.
+func slow(t *testing.T, what string, asked, begun time.Time) {
+	waited, took := begun.Sub(asked), time.Since(begun)
+	if waited+took > time.Second {
+		t.Logf("%s waited for %s and took %s", what, waited.Round(time.Millisecond), took.Round(time.Millisecond))
+	}
 }
 
 // enter waits for a turn at servers, alone or with whoever does not need to be,

@@ -119,7 +119,7 @@ func reachable(t *testing.T, name, port string) {
 // lines runs a program to its end and returns what it wrote.
 func lines(t *testing.T, argv ...string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var out, errs bytes.Buffer

@@ -109,8 +109,8 @@ What was left out because it cannot work:
   belongs. In a connection that several clients share it is told to a call that is alone in it, and to nobody otherwise;
   what server-everything logs over Streamable HTTP may come after the end of the call.
 - server-everything asks for roots, and over stdio and HTTP+SSE for everything else, without saying for which call. Two
-  calls that do so at the same time in one shared session wait for each other, and are told to try again, so the clients
-  took turns with them. The setting isolation keeps clients apart; that was not run here.
+  calls that do so at the same time in one shared session wait for each other, and the later is told
+  to try again, so the clients took turns with them. The setting isolation keeps clients apart; that was not run here.
 - A server of the Go SDK 1.8.0 forgets a connection's subscriptions when another subscription of that connection ends. Over
   stdio all clients share one connection; over Streamable HTTP each subscription has its own.
 

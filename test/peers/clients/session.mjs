@@ -255,7 +255,7 @@ async function everything() {
     const controller = new AbortController();
     const begun = Date.now();
     await assert.rejects(call("trigger-long-running-operation", { duration: 60, steps: 300 }, { signal: controller.signal, onprogress: () => controller.abort("enough") }));
-    assert.ok(Date.now() - begun < 10_000, "the call was waited for");
+    assert.ok(Date.now() - begun < 45_000, "the call was waited for");
     await says("get-sum", { a: 1, b: 1 }, /is 2\./);
   });
   if (plan.logs.includes(server)) {
