@@ -28,17 +28,18 @@ func newSelftest() *cobra.Command {
 	return cmd
 }
 
-const selftestLong = `Attack a gateway with collections of attacks that others have published, and count
-what was refused, what was let through, and what is harmless and was refused by
-mistake. The exit code is 0 only if nothing was let through.
+const selftestLong = `Attack a gateway with collections of attacks that others have published, and
+count what was refused, what was let through, and what is harmless and was
+refused by mistake. The exit code is 0 only if nothing was let through.
 
 Without --url and -c a gateway is started for it, in a directory of its own and
 on a port of this machine, with the servers time, web, filesystem and database.
 Only that one is tried with everything: elsewhere nothing is written, no servers
 are called, and tokens are not guessed.
 
-With --data DIR, collections that are too large to be carried along are tried too:
-checkouts of wallarm/jwt-secrets and swisskyrepo/PayloadsAllTheThings in DIR.`
+With --data DIR, collections that are too large to be carried along are tried
+too: checkouts of wallarm/jwt-secrets and swisskyrepo/PayloadsAllTheThings in
+DIR.`
 
 // securityTest is "selftest security" as it was asked for.
 type securityTest struct {
