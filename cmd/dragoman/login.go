@@ -140,9 +140,9 @@ func newLogout() *cobra.Command {
 	as, everybody := "", false
 	k := &keeper{}
 	cmd := k.command("logout SERVER", "Forget an account that a caller has connected", `Forget the account that a caller has connected at a server. Gateways that run
-stop using it within 5 seconds; what was encrypted stays unreadable. The server's
-authorization server is not told: take the access back there too if it should end
-for others who have a copy.`, 1, func(ctx context.Context, k *kept) error {
+stop using it within 5 seconds; what was encrypted stays unreadable. The
+server's authorization server is not told: take the access back there too if it
+should end for others who have a copy.`, 1, func(ctx context.Context, k *kept) error {
 		return k.logout(ctx, as, everybody)
 	})
 	cmd.GroupID = groupSet

@@ -47,9 +47,10 @@ func newUser() *cobra.Command {
 			func(ctx context.Context, k *kept, u *users.Users) error {
 				return k.told("may log in at once", u.Unlock(ctx, k.args[0]))
 			}),
-		userCommand("remove NAME", "Remove a user", `Its logins end, and the API keys that act on its behalf. The accounts that it has
-connected at servers are forgotten, with the keys that they were encrypted with. To
-keep the name from being given to somebody else, disable the user instead.`,
+		userCommand("remove NAME", "Remove a user", `Its logins end, and the API keys that act on its behalf. The accounts that it
+has connected at servers are forgotten, with the keys that they were encrypted
+with. To keep the name from being given to somebody else, disable the user
+instead.`,
 			func(ctx context.Context, k *kept, u *users.Users) error {
 				err := u.Remove(ctx, k.args[0])
 				if err == nil {

@@ -88,7 +88,11 @@ func section(v reflect.Value) *yaml.Node {
 		if member.IsZero() || fmt.Sprint(member) == f.Default {
 			continue
 		}
-		n.Content = append(n.Content, text(f.Key), value(member))
+		of := value(member)
+		if of.Kind == yaml.MappingNode && len(of.Content) == 0 {
+			continue // a section whose members all have their defaults
+		}
+		n.Content = append(n.Content, text(f.Key), of)
 	}
 	return n
 }
