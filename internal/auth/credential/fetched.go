@@ -50,29 +50,40 @@ func (f *fetched) token(ctx context.Context, who string) (held, error) {
 	if f.s.cfg.Type == "client_credentials" {
 		who = "" // everybody's
 	}
-	now := f.s.broker.o.Now()
-	f.mu.Lock()
-	e := f.known[who]
-	if e != nil && e.value != "" && e.value != e.refused && e.good(now) {
-		h := e.held
-		f.mu.Unlock()
-		return h, nil
+	if h, why, ok := f.remembered(who); ok {
+		return h, why
 	}
-	if e != nil && e.pause.lasts(now) {
-		h, why := e.held, e.pause.why
-		stale := h.value == "" || h.value == e.refused || !h.usable(now)
-		f.mu.Unlock()
-		if stale {
-			return held{}, why
-		}
-		return h, nil
-	}
-	f.mu.Unlock()
 	return f.do(ctx, who, f.again)
 }
 
-// again fetches a token and remembers it.
+// remembered gives what is known of a token that need not be fetched now, and why
+// there is none while the authorization server is left in peace.
+func (f *fetched) remembered(who string) (h held, why error, ok bool) {
+	now := f.s.broker.o.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := f.known[who]
+	if e == nil {
+		return held{}, nil, false
+	}
+	usable := e.value != "" && e.value != e.refused && e.usable(now)
+	switch {
+	case usable && e.good(now):
+		return e.held, nil, true
+	case !e.pause.lasts(now):
+		return held{}, nil, false
+	case usable:
+		return e.held, nil, true
+	}
+	return held{}, e.pause.why, true
+}
+
+// again fetches a token and remembers it, unless that has been done since somebody
+// looked.
 func (f *fetched) again(ctx context.Context, who string) (held, error) {
+	if h, why, ok := f.remembered(who); ok {
+		return h, why
+	}
 	h, err := f.fetch(ctx, who)
 	now := f.s.broker.o.Now()
 	f.mu.Lock()
