@@ -69,9 +69,9 @@ func New(o Options) (*Store, error) {
 	if o.Endpoint == "" {
 		o.Endpoint = google
 	}
-	at, err := url.Parse(o.Endpoint)
-	if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" || strings.Trim(at.Path, "/") != "" || at.User != nil {
-		return nil, fmt.Errorf("the endpoint %q is not of the form https://host or http://host:port", o.Endpoint)
+	at, err := objects.Endpoint(o.Endpoint)
+	if err != nil {
+		return nil, err
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -284,8 +284,8 @@ func (s *Store) List(ctx context.Context, q objects.Query) (page []objects.Objec
 // object is looked at before, too.
 func (s *Store) Copy(ctx context.Context, from objects.Object, to string, when volume.Condition) (objects.Object, error) {
 	query, err := conditions(when)
-	if err == nil && when != (volume.Condition{}) {
-		err = s.holds(ctx, to, when)
+	if err == nil {
+		err = objects.Holds(ctx, s, to, when)
 	}
 	if err != nil {
 		return objects.Object{}, err
@@ -310,22 +310,6 @@ func (s *Store) Copy(ctx context.Context, from objects.Object, to string, when v
 		}
 		query.Set("rewriteToken", a.Token)
 	}
-}
-
-// holds says whether a condition holds now.
-func (s *Store) holds(ctx context.Context, name string, when volume.Condition) error {
-	o, err := s.Head(ctx, name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && when.Match == "":
-		return nil
-	case err != nil:
-		return err
-	case when.Absent:
-		return fs.ErrExist
-	case when.Match != "" && when.Match != o.Tag:
-		return volume.ErrChanged
-	}
-	return nil
 }
 
 // Delete deletes an object.

@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"mime"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -56,9 +54,9 @@ func New(o Options) (*Store, error) {
 	if o.Endpoint == "" {
 		o.Endpoint = amazon
 	}
-	at, err := url.Parse(o.Endpoint)
-	if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" || strings.Trim(at.Path, "/") != "" || at.User != nil {
-		return nil, fmt.Errorf("the endpoint %q is not of the form https://host or http://host:port", o.Endpoint)
+	at, err := objects.Endpoint(o.Endpoint)
+	if err != nil {
+		return nil, err
 	}
 	lookup := minio.BucketLookupAuto
 	switch o.Style {
@@ -159,7 +157,7 @@ func (s *Store) List(ctx context.Context, q objects.Query) (page []objects.Objec
 // Put uploads an object, a large one in parts. Services that do not know conditions ignore them; against those the
 // object is looked at before, too.
 func (s *Store) Put(ctx context.Context, name string, body io.Reader, size int64, when volume.Condition) (objects.Object, error) {
-	if err := s.holds(ctx, name, when); err != nil {
+	if err := objects.Holds(ctx, s, name, when); err != nil {
 		return objects.Object{}, err
 	}
 	kind := mime.TypeByExtension(path.Ext(name))
@@ -191,7 +189,7 @@ func (s *Store) whole(ctx context.Context, name string, made minio.UploadInfo) (
 
 // Copy copies an object of up to 5 GB.
 func (s *Store) Copy(ctx context.Context, from objects.Object, to string, when volume.Condition) (objects.Object, error) {
-	if err := s.holds(ctx, to, when); err != nil {
+	if err := objects.Holds(ctx, s, to, when); err != nil {
 		return objects.Object{}, err
 	}
 	made, err := s.core.CopyObject(conditional(ctx, when), s.bucket, from.Name, s.bucket, to, nil, minio.CopySrcOptions{Bucket: s.bucket, Object: from.Name, MatchETag: from.Tag}, minio.PutObjectOptions{})
@@ -204,27 +202,8 @@ func (s *Store) Copy(ctx context.Context, from objects.Object, to string, when v
 // Delete deletes an object. The service does not say whether there was one.
 func (s *Store) Delete(ctx context.Context, name, tag string) error {
 	when := volume.Condition{Match: tag}
-	if err := s.holds(ctx, name, when); err != nil {
+	if err := objects.Holds(ctx, s, name, when); err != nil {
 		return err
 	}
 	return failed(s.core.RemoveObject(conditional(ctx, when), s.bucket, name, minio.RemoveObjectOptions{}))
-}
-
-// holds says whether a condition holds now.
-func (s *Store) holds(ctx context.Context, name string, when volume.Condition) error {
-	if when == (volume.Condition{}) {
-		return nil
-	}
-	o, err := s.Head(ctx, name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && when.Match == "":
-		return nil
-	case err != nil:
-		return err
-	case when.Absent:
-		return fs.ErrExist
-	case when.Match != o.Tag:
-		return volume.ErrChanged
-	}
-	return nil
 }
