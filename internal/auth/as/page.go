@@ -1,10 +1,7 @@
 package as
 
 import (
-	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"html/template"
 	"net/http"
@@ -12,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth/mint"
+	"github.com/dragoman-mcp/dragoman/internal/auth/webpage"
 )
 
 //go:embed page.html
@@ -82,22 +80,9 @@ func (s *Server) show(w http.ResponseWriter, p page) {
 // write sends a page that no other can frame, that runs nothing, and whose forms
 // go here, and from here to the client.
 func (s *Server) write(w http.ResponseWriter, status int, p page) {
-	var body bytes.Buffer
-	if err := pageTemplate.Execute(&body, p); err != nil {
+	if err := (webpage.Page{Template: pageTemplate, Text: pageText, Goals: p.formGoal()}).Write(w, status, p); err != nil {
 		s.o.Log.Error("page cannot be written", "err", err)
-		http.Error(w, "internal error", http.StatusInternalServerError)
-		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+styleDigest()+"'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+p.formGoal())
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin") // with no-referrer the form would come with Origin: null
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // a caller that has gone does not want it
 }
 
 // formGoal is the client's address as a source of Content-Security-Policy: some
@@ -129,12 +114,4 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 func fail(w http.ResponseWriter, status int, code, text string) {
 	answer(w, status, map[string]string{"error": code, "error_description": text})
-}
-
-// styleDigest allows the one style sheet that the page has.
-func styleDigest() string {
-	_, rest, _ := strings.Cut(pageText, "<style>")
-	style, _, _ := strings.Cut(rest, "</style>")
-	sum := sha256.Sum256([]byte(style))
-	return base64.StdEncoding.EncodeToString(sum[:])
 }
