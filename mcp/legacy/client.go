@@ -47,8 +47,8 @@ type ClientOptions struct {
 // Calls share the session. A request that the server sends on a call's own
 // stream belongs to that call; one that comes without such a link belongs to
 // the only call under way whose caller declared what it needs. When that is not
-// one call, it waits until it is clear, and may be refused; from then on such calls
-// have the session to themselves, one after the other.
+// one call, it waits until it is clear, and may be refused. Calls of what has asked
+// in this way go one after the other.
 type Client struct {
 	ch     mcp.Channel
 	o      ClientOptions
@@ -56,7 +56,7 @@ type Client struct {
 	rev    mcp.Revision
 	tokens atomic.Int64
 	events chan struct{} // closed when the reader of events has ended
-	alone  chan struct{} // one place: the call that has the session to itself
+	alone  chan struct{} // one place: the call whose turn it is of those that ask
 	hub    hub
 
 	sorting sync.WaitGroup // requests of the server whose call is not clear yet, and courtesies
@@ -64,11 +64,11 @@ type Client struct {
 
 	mu         sync.Mutex // guards what follows, and the beginning of courtesies
 	flights    map[*flight]bool
-	exclusive  bool
-	puzzles    []*puzzle     // requests of the former kind, oldest first
-	level      int           // severity that the server was last told; -1 for none
-	courtesies int           // under way
-	spoken     chan struct{} // closed when there are none any more; nil while nobody waits for that
+	askers     map[asker]bool // what has asked without saying for which call
+	puzzles    []*puzzle      // requests of the former kind, oldest first
+	level      int            // severity that the server was last told; -1 for none
+	courtesies int            // under way
+	spoken     chan struct{}  // closed when there are none any more; nil while nobody waits for that
 	closed     bool
 }
 
@@ -86,7 +86,7 @@ func Connect(ctx context.Context, ch mcp.Channel, o ClientOptions) (*Client, err
 	c := &Client{
 		ch: ch, o: o, level: -1,
 		events: make(chan struct{}), alone: make(chan struct{}, 1),
-		flights: make(map[*flight]bool),
+		flights: make(map[*flight]bool), askers: make(map[asker]bool),
 	}
 	go c.readEvents()
 	if err := c.handshake(ctx); err != nil {

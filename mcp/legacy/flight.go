@@ -30,7 +30,7 @@ type flight struct {
 	injected chan *jsonrpc.Message // requests of the server that came without a link
 	asked    []asked               // what the caller has to answer
 	asks     int                   // how much there has been, so that keys do not repeat
-	alone    bool                  // has the session to itself
+	alone    bool                  // has the turn of those that ask
 	token    string                // our progress token; empty when none is wanted
 	answered bool                  // call has its response
 	creating bool                  // the call is to make a task, whose id is not known yet; guarded by client.mu
@@ -48,14 +48,11 @@ func (f *flight) interactive() bool {
 	return mayAsk(f.req) && f.req.Client != nil && f.req.Client.Kinds != 0
 }
 
-// enter counts the call in; an interactive one waits for its turn when the
-// session serves those one by one.
+// enter counts the call in; one that will ask without saying that it is this
+// call waits for its turn among those.
 func (f *flight) enter(ctx context.Context) error {
 	c := f.client
-	c.mu.Lock()
-	wait := c.exclusive && f.interactive()
-	c.mu.Unlock()
-	if wait {
+	if c.asks(f) {
 		select {
 		case c.alone <- struct{}{}:
 			f.alone = true

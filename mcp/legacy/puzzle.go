@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -19,11 +20,31 @@ func (c *Client) assign(msg jsonrpc.Message) {
 		c.reply(jsonrpc.Message{ID: msg.ID, Error: mcp.MethodNotFound(msg.Method)})
 		return
 	}
-	if f, n := c.addressee(msg, kind); n != 1 {
-		c.puzzle(msg, kind, n)
-	} else {
-		f.inject(msg)
+	p := &puzzle{msg: msg, kind: kind}
+	if relatedTask(msg.Params) == "" {
+		p.among = c.callsUnderWay()
 	}
+	if f, n := c.addressee(p); n != 1 {
+		c.puzzle(p, n)
+	} else {
+		c.give(p, f)
+	}
+}
+
+// callsUnderWay returns the calls to which a request that comes now can belong:
+// one that begins later is none of them.
+func (c *Client) callsUnderWay() map[*flight]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.flights)
+}
+
+// give lets a call have a request of the server.
+func (c *Client) give(p *puzzle, f *flight) {
+	if p.among != nil {
+		c.noteAskers(f)
+	}
+	f.inject(p.msg)
 }
 
 func (f *flight) inject(msg jsonrpc.Message) {
@@ -40,23 +61,26 @@ const (
 	deadlock   = 3 * time.Second  // when as many wait as there are calls, so that none will end
 	sortEvery  = 10 * time.Millisecond
 	maxPuzzles = 16
+	// maxAskers bounds the tools and the like that are known to ask without
+	// saying for which call. Others are not told apart from those that do not ask.
+	maxAskers = 1024
 )
 
 // puzzle is a request that does not say to which of several calls it belongs.
 type puzzle struct {
-	msg  jsonrpc.Message
-	kind mcp.Kinds
+	msg   jsonrpc.Message
+	kind  mcp.Kinds
+	among map[*flight]bool // the calls under way when it came; nil for what names a task
 }
 
 // puzzle handles a request that does not say to which of n calls it belongs. The
 // call that it belongs to waits for its answer; so the only one that is left
 // after a while is that.
-func (c *Client) puzzle(msg jsonrpc.Message, kind mcp.Kinds, n int) {
+func (c *Client) puzzle(p *puzzle, n int) {
 	if n == 0 {
-		c.refuse(msg, "no call is under way whose client could answer it")
+		c.refuse(p.msg, "no call is under way whose client could answer it")
 		return
 	}
-	p := &puzzle{msg, kind}
 	c.mu.Lock()
 	full := len(c.puzzles) >= maxPuzzles
 	if !full {
@@ -64,7 +88,7 @@ func (c *Client) puzzle(msg jsonrpc.Message, kind mcp.Kinds, n int) {
 	}
 	c.mu.Unlock()
 	if full {
-		c.refuse(msg, unclear)
+		c.refuse(p.msg, unclear)
 		return
 	}
 	c.sorting.Go(func() {
@@ -95,16 +119,17 @@ func (c *Client) solve(p *puzzle) {
 		case <-c.Done():
 			return
 		}
-		f, n := c.addressee(p.msg, p.kind)
+		f, n := c.addressee(p)
 		waits := time.Since(began)
 		switch {
 		case n == 0:
 			c.refuse(p.msg, "its call has ended")
 			return
 		case n == 1:
-			f.inject(p.msg)
+			c.give(p, f)
 			return
 		case waits >= sortOut, waits >= deadlock && c.lastOf(p, n):
+			c.noteAskers(c.candidates(p)...)
 			c.refuse(p.msg, unclear)
 			return
 		}
@@ -119,21 +144,39 @@ func (c *Client) lastOf(p *puzzle, calls int) bool {
 	return len(c.puzzles) >= calls && c.puzzles[len(c.puzzles)-1] == p
 }
 
-// candidate returns the only call whose caller could be asked for kind, and how
-// many there are. From the first ambiguity on, interactive calls go one by one.
-func (c *Client) candidate(kind mcp.Kinds) (*flight, int) {
+// candidates returns the calls of those that were under way when p came whose
+// callers could be asked for it.
+func (c *Client) candidates(p *puzzle) []*flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var found *flight
-	n := 0
-	for f := range c.flights {
-		if f.interactive() && f.req.Client.Kinds.Has(kind) {
-			found = f
-			n++
+	var found []*flight
+	for f := range p.among {
+		if c.flights[f] && f.interactive() && f.req.Client.Kinds.Has(p.kind) {
+			found = append(found, f)
 		}
 	}
-	if n > 1 {
-		c.exclusive = true
+	return found
+}
+
+// asker is what a call is of, as far as it tells whether its server will ask.
+type asker struct{ method, name string }
+
+// noteAskers remembers that calls like these ask, or may do so. From then on they
+// go one by one, so that it is clear which of them asks. Calls of what has never
+// asked wait for nobody: one of them may be what another waits for.
+func (c *Client) noteAskers(calls ...*flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range calls {
+		if len(c.askers) < maxAskers {
+			c.askers[asker{f.req.Method, f.req.Name}] = true
+		}
 	}
-	return found, n
+}
+
+// asks reports whether calls like f are known to ask.
+func (c *Client) asks(f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return f.interactive() && c.askers[asker{f.req.Method, f.req.Name}]
 }

@@ -63,6 +63,55 @@ func TestQuestionsThatDoNotSayForWhichCallTheyAre(t *testing.T) {
 			}
 		})
 	})
+	t.Run("calls that begin after it came do not make it less clear", func(t *testing.T) {
+		bubble(t, func(t *testing.T, ctx context.Context, c *legacy.Client, peer *mcptest.Peer) {
+			one, two := start(ctx, c, call("a", `{}`, "")), start(ctx, c, call("b", `{}`, ""))
+			first := peer.Request("tools/call")
+			peer.Request("tools/call")
+			peer.Send(askFirst)
+			synctest.Wait()
+			late := start(ctx, c, call("c", `{}`, ""))
+			third := peer.Request("tools/call")
+			peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, first.ID)
+			ended, asked := one, two
+			if name, _ := first.Params.String("name"); name == "b" {
+				ended, asked = two, one
+			}
+			<-ended
+			if got := expectQuestion(t, asked); !strings.Contains(got, "first?") {
+				t.Errorf("asked %s", got)
+			}
+			peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, third.ID)
+			<-late
+		})
+	})
+	t.Run("calls of what has never asked wait for nobody afterwards", func(t *testing.T) {
+		bubble(t, func(t *testing.T, ctx context.Context, c *legacy.Client, peer *mcptest.Peer) {
+			other, asking := start(ctx, c, call("other", `{}`, "")), start(ctx, c, call("asks", `{}`, ""))
+			for range 2 { // the other ends; so it is the asking one's
+				m := peer.Request("tools/call")
+				if name, _ := m.Params.String("name"); name == "asks" {
+					continue
+				}
+				peer.Send(askFirst)
+				synctest.Wait()
+				peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m.ID)
+			}
+			<-other
+			expectQuestion(t, asking)
+			held := start(ctx, c, call("hold", `{}`, "")) // which waits until the next has been called
+			hold := peer.Request("tools/call")
+			released := start(ctx, c, call("release", `{}`, ""))
+			m := peer.Request("tools/call")
+			peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m.ID)
+			peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, hold.ID)
+			for _, done := range []<-chan outcome{released, held} {
+				if out := <-done; out.err != nil {
+					t.Errorf("a call that asks for nothing got %v", out.err)
+				}
+			}
+		})
+	})
 	t.Run("one that nothing makes clear is refused, and then calls go one by one", func(t *testing.T) {
 		bubble(t, func(t *testing.T, ctx context.Context, c *legacy.Client, peer *mcptest.Peer) {
 			one, two := start(ctx, c, call("a", `{}`, "")), start(ctx, c, call("b", `{}`, ""))

@@ -314,10 +314,14 @@ func (f *flight) foreign(msg jsonrpc.Message) bool {
 
 // addressee returns the call that a request of the server belongs to, and how
 // many it may be.
-func (c *Client) addressee(msg jsonrpc.Message, kind mcp.Kinds) (*flight, int) {
-	id := relatedTask(msg.Params)
+func (c *Client) addressee(p *puzzle) (*flight, int) {
+	id := relatedTask(p.msg.Params)
 	if id == "" {
-		return c.candidate(kind)
+		found := c.candidates(p)
+		if len(found) != 1 {
+			return nil, len(found)
+		}
+		return found[0], 1
 	}
 	o := c.tasks.find(id)
 	if o != nil && o.driven() {
