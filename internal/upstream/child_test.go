@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
@@ -286,6 +287,11 @@ func (s *server) call(m message) {
 		os.Exit(7)
 	case "shut": // closes its output and lives on
 		_ = os.Stdout.Close()
+	case "leave": // closes its input, which must not be read at that moment, and ends a moment later
+		_ = syscall.Close(0)
+		s.say(m.ID, "bye")
+		<-time.After(20 * time.Millisecond)
+		os.Exit(7)
 	case "ask":
 		s.say(m.ID, s.ask(string(m.ID), p.Arguments.Text))
 	case "hang":

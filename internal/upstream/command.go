@@ -20,6 +20,10 @@ const (
 	// haltWait is how long a process may take to end with which no agreement was
 	// reached; then it is killed. It has not done anything for anybody.
 	haltWait = time.Second
+	// burialWait is how long the next process waits for the record of one that has
+	// ended. Most are buried within milliseconds, the others take what exitWait says
+	// and a kill.
+	burialWait = 5 * time.Second
 )
 
 // command is a program that speaks over its standard input and output. Each
@@ -32,9 +36,16 @@ type command struct {
 	mu   sync.Mutex // guards what follows
 	free []*supervisor.Child
 	all  []*supervisor.Child
+	used map[*supervisor.Child]*mcp.Mux // with what is spoken over; nil before that
+	back chan struct{}                  // closed, and replaced, when one has become free
 }
 
-func newCommand(u *Upstream) *command { return &command{u: u, dialogue: dialogue{u: u}} }
+func newCommand(u *Upstream) *command {
+	return &command{
+		u: u, dialogue: dialogue{u: u},
+		used: make(map[*supervisor.Child]*mcp.Mux), back: make(chan struct{}),
+	}
+}
 
 func (c *command) address() string { return c.u.cfg.Argv()[0] }
 func (c *command) weight() int     { return 1 }
@@ -64,26 +75,75 @@ func (c *command) reset() {
 	}
 }
 
-func (c *command) take() (*supervisor.Child, error) {
+// take returns a child without a process. For one that is being buried it waits, so
+// that its crash and the next one are counted together.
+func (c *command) take(ctx context.Context) (*supervisor.Child, error) {
+	patience := time.NewTimer(burialWait)
+	defer patience.Stop()
+	for waits := true; ; {
+		child, back, err := c.find(waits)
+		if back == nil {
+			return child, err
+		}
+		select {
+		case <-back:
+		case <-patience.C:
+			waits = false
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the end of the process before: %w", ctx.Err())
+		}
+	}
+}
+
+// find returns a child, or what is closed when there may be one that is worth
+// waiting for.
+func (c *command) find(mayWait bool) (*supervisor.Child, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := len(c.free); n > 0 {
-		child := c.free[n-1]
+	var child *supervisor.Child
+	switch n := len(c.free); {
+	case n > 0:
+		child = c.free[n-1]
 		c.free = c.free[:n-1]
-		return child, nil
+	case mayWait && c.buries():
+		return nil, c.back, nil
+	default:
+		var err error
+		if child, err = c.u.around.Processes.Add(specOf(c.u)); err != nil {
+			return nil, nil, err
+		}
+		c.all = append(c.all, child)
 	}
-	child, err := c.u.around.Processes.Add(specOf(c.u))
-	if err != nil {
-		return nil, err
+	c.used[child] = nil
+	return child, nil, nil
+}
+
+// buries reports whether there is a child in use whose process has ended. c.mu is
+// held. Whoever was told that a call is lost comes after Err knows of the end.
+func (c *command) buries() bool {
+	for _, mux := range c.used {
+		if mux != nil && mux.Err() != nil {
+			return true
+		}
 	}
-	c.all = append(c.all, child)
-	return child, nil
+	return false
+}
+
+// speak says over what a child is spoken to.
+func (c *command) speak(child *supervisor.Child, mux *mcp.Mux) *mcp.Mux {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used[child] = mux
+	return mux
 }
 
 func (c *command) give(child *supervisor.Child) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.used, child)
 	c.free = append(c.free, child)
+	close(c.back)
+	c.back = make(chan struct{})
 }
 
 func specOf(u *Upstream) supervisor.Spec {
@@ -104,12 +164,12 @@ func specOf(u *Upstream) supervisor.Spec {
 // open starts a process and agrees with it on a revision. A crash loop is an
 // error at once; a backoff is waited for.
 func (c *command) open(ctx context.Context, client *mcp.Client) (*opened, error) {
-	child, err := c.take()
+	ctx, cancel := context.WithTimeout(ctx, c.u.cfg.StartupTimeout)
+	defer cancel()
+	child, err := c.take(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.u.cfg.StartupTimeout)
-	defer cancel()
 	run := &run{command: c, child: child}
 	o, err := c.dialogue.open(ctx, client, run.dial)
 	if err != nil {
@@ -150,7 +210,7 @@ func (r *run) dial(ctx context.Context) (mcp.Channel, error) {
 			u.log.Debug("server wrote something to its standard output that is no message", "line", clean(line))
 		},
 	})
-	return mcp.NewMux(counted{conn, r.messages}, u.around.Limits), nil
+	return r.command.speak(r.child, mcp.NewMux(counted{conn, r.messages}, u.around.Limits)), nil
 }
 
 // halt ends a process with which no agreement was reached.

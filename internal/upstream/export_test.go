@@ -44,6 +44,9 @@ func (u *Upstream) Shakes() bool {
 	return u.replicas[0].opener.(*command).dialogue.approach() == shaking
 }
 
+// Places returns how many records of crashes the program has.
+func (u *Upstream) Places() int { return len(u.replicas[0].opener.(*command).children()) }
+
 // Picks chooses a replica n times and counts by address. load gives the calls
 // that are under way at each.
 func (u *Upstream) Picks(n int, load map[string]int64) map[string]int {

@@ -120,6 +120,20 @@ func (l *link) over() bool {
 	}
 }
 
+// severed waits a moment for the end of a link whose channel is broken. It reports
+// whether the link has ended by itself: then it is cleared away by whoever tends it.
+func (l *link) severed(ctx context.Context) bool {
+	timer := time.NewTimer(severWait)
+	defer timer.Stop()
+	select {
+	case <-l.done:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
 // holds reports whether closing it now would lose something.
 func (l *link) holds() bool {
 	return l.calls.Load() > 0 || l.followers.Load() > 0 || l.busy != nil && l.busy()

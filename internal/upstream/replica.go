@@ -19,6 +19,9 @@ const (
 	// maxLooks bounds how often a call looks for a link that is gone again before
 	// it could be used.
 	maxLooks = 5
+	// severWait is how long a channel that takes nothing any more may still seem
+	// open: a program closes its input and its output one after the other.
+	severWait = 2 * time.Second
 )
 
 // replica is one of the places where a server runs.
@@ -122,6 +125,9 @@ func (r *replica) outlived(ctx context.Context, l *link, err error) bool {
 		return false
 	case errors.Is(err, mcp.ErrSessionLost):
 	case l.done != nil && fateOf(err) == unsent && !isForeign(err): // the channel is broken
+		if l.bury != nil && l.severed(ctx) {
+			return true // whoever tends it makes room for the next
+		}
 	case l.doubts(err) && r.changed(ctx, l):
 		r.retire(l)
 		return true // it has not acted on what it does not speak
@@ -425,7 +431,12 @@ func (r *replica) drain(l *link, over <-chan struct{}, within time.Duration) boo
 			return true
 		}
 	}
-	return true
+	select {
+	case <-over: // which may be why nothing is under way
+		return false
+	default:
+		return true
+	}
 }
 
 // retire lets no new call use l.

@@ -79,18 +79,45 @@ func TestEachCrashCountsWhicheverProcessItWas(t *testing.T) {
 		s.Restart.CrashCount, s.Restart.MinBackoff, s.Restart.MaxBackoff = 3, time.Millisecond, time.Minute
 		s.Breaker.Failures = 0
 	}))
-	// Three crashes are enough, unless a call comes while the process before is still being buried: that one counts apart.
-	deaths := 0
-	until(t, "that it keeps ending", func() bool {
-		deaths++
-		return strings.Contains(fails(t, u, tool("die", `{}`)).Message, "keeps ending")
-	})
-	if deaths < 4 {
-		t.Errorf("it was refused after %d crashes, want 3 or more", deaths-1)
+	for range 3 {
+		fails(t, u, tool("die", `{}`))
+	}
+	if e := fails(t, u, tool("echo", `{}`)); !strings.Contains(e.Message, "keeps ending") {
+		t.Errorf("after three crashes got %v, want that it keeps ending", e)
 	}
 	u.Restart()
 	if got := must(t, u, tool("echo", `{"text":"x"}`)); got != "x" {
 		t.Errorf("after a restart by hand got %q", got)
+	}
+}
+
+func TestWhoComesWhileAProcessIsBuriedGetsItsPlace(t *testing.T) {
+	for name, test := range map[string]struct {
+		speaks []string
+		end    func(testing.TB, *upstream.Upstream)
+		next   mcp.Kinds
+	}{
+		"after its output has ended, for callers of another kind": {
+			speaks: []string{"legacy"},
+			end:    func(t testing.TB, u *upstream.Upstream) { fails(t, u, tool("shut", `{}`)) },
+			next:   mcp.Sampling,
+		},
+		"after its input has ended": {
+			speaks: []string{"legacy", "single"},
+			end:    func(t testing.TB, u *upstream.Upstream) { must(t, u, tool("leave", `{}`)) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newHouse(t).open(program(test.speaks...))
+			test.end(t, u)
+			if got := must(t, u, with(test.next, tool("echo", `{"text":"x"}`))); got != "x" {
+				t.Errorf("the next call got %q, want x", got)
+			}
+			if n := u.Places(); n != 1 {
+				t.Errorf("%d records of crashes, want 1: they are not counted together", n)
+			}
+		})
 	}
 }
 
