@@ -69,7 +69,7 @@ func TestHugeSlowAndDeepRequestsAreRefused(t *testing.T) {
 	h := newHouse(t)
 	p := h.add("s1", modern, revModern, "proxy")
 	g := start(t, "log: {level: warn}\nlimits: {body_timeout: 2s, header_timeout: 1s}\nservers:\n  s1: "+p.section()+"\n")
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	l := newLoad(t, h, clients(t, g, 1))
 	before := g.rss()
 	top := g.watchRSS()
@@ -244,7 +244,7 @@ func hugeMessages(t *testing.T, g *gateway, deep string, alive func(*testing.T))
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(patience))
 			var writing sync.WaitGroup
 			writing.Go(func() { tt.wire(conn) })
 			defer writing.Wait()

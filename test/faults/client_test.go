@@ -120,7 +120,7 @@ func (w *web) kind() string {
 
 func (w *web) close() {
 	if w.session != "" {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if req, err := http.NewRequestWithContext(ctx, http.MethodDelete, w.url, nil); err == nil {
 			req.Header.Set("Mcp-Session-Id", w.session)
@@ -290,7 +290,7 @@ func (s *sock) write(msg obj) error {
 }
 
 func (s *sock) writeLocked(wire []byte) error {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	_ = s.conn.SetWriteDeadline(time.Now().Add(patience))
 	_, err := s.conn.Write(wire)
 	return err
 }

@@ -130,11 +130,11 @@ func acceptSocket(w http.ResponseWriter, r *http.Request) (net.Conn, *bufio.Read
 
 // dialSocket opens a socket to the gateway.
 func dialSocket(addr, path string) (net.Conn, *bufio.Reader, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	const key = "dGhlIHNhbXBsZSBub25jZQ=="
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n\r\n", path, addr, key)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 )
 
 // Every wrong way to answer a call is an error that names the server, on every
@@ -22,7 +21,7 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 		config += fmt.Sprintf("  %s: %s\n", p.name, p.section())
 	}
 	g := start(t, config)
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	l := newLoad(t, h, []client{newWeb(g.base + "/mcp")})
 	defer l.clients[0].close()
 	defer l.finish()

@@ -135,7 +135,7 @@ func start(t testing.TB, config string) *gateway {
 	case g.addr = <-addr:
 	case <-g.exited:
 		t.Fatalf("the gateway ends at once: %v\n%s", g.err, g.log.tail(20))
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("the gateway does not say where it listens\n%s", g.log.tail(20))
 	}
 	g.base = "http://" + g.addr
@@ -148,8 +148,8 @@ func (g *gateway) end() {
 	_ = g.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-g.exited:
-	case <-time.After(20 * time.Second):
-		g.t.Errorf("the gateway did not end within 20 s of SIGTERM")
+	case <-time.After(patience):
+		g.t.Errorf("the gateway did not end within %s of SIGTERM", patience)
 		_ = g.cmd.Process.Kill()
 		<-g.exited
 	}

@@ -33,7 +33,7 @@ func TestHungServersAreOutWithTheDefaults(t *testing.T) {
 		config += fmt.Sprintf("  %s: %s\n", p.name, p.section())
 	}
 	g := start(t, config)
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	cs := []client{newWeb(g.base + "/mcp")}
 	defer cs[0].close()
 	l := newLoad(t, h, cs)
@@ -44,7 +44,7 @@ func TestHungServersAreOutWithTheDefaults(t *testing.T) {
 		}
 	}
 	// A process that hangs while it makes its first list may be one that takes long for it.
-	poll(t, 20*time.Second, "all servers have been listed", func() bool {
+	poll(t, patience, "all servers have been listed", func() bool {
 		o := cs[0].request(t.Context(), "tools/list", obj{})
 		listed, _ := o.result()["tools"].([]any)
 		return len(listed) >= len(h.peers)*len(tools) && dig(o.result(), "_meta", "dragoman/missing") == nil

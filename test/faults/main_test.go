@@ -75,6 +75,10 @@ func program(t testing.TB) string {
 	return built.path
 }
 
+// patience is how long is waited for what has to come, where how soon is not
+// what is tested: CI's machine may be ten times slower than any of ours.
+const patience = time.Minute
+
 // poll waits until done says so, or fails the test with what was waited for.
 func poll(t testing.TB, limit time.Duration, what string, done func() bool) {
 	t.Helper()

@@ -113,7 +113,7 @@ func TestReloadsUnderLoadDropNoCall(t *testing.T) {
 	}
 	e.guests = []*peer{h.add("guest1", session, rev2511, "proxy"), h.add("guest2", pipe, revModern, "")}
 	g := start(t, e.good(0))
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	l := newLoad(t, h, clients(t, g, 2))
 	held := holdStreams(t, g)
 	ctx, stop := context.WithCancel(t.Context())
@@ -145,7 +145,7 @@ func TestReloadsUnderLoadDropNoCall(t *testing.T) {
 	t.Logf("%d reloads: %d good (%d by POST, %d by SIGHUP, %d by the file alone), %d faulty ones refused; slowest POST %s; RSS %s",
 		either(200, 50), r.taken, r.ways["POST"], r.ways["SIGHUP"], r.ways["file"], r.refused, r.slowest, mb(g.rss()))
 	t.Logf("slowest call %s", percentile(l.between(time.Time{}, time.Now(), func(record) bool { return true }), 1))
-	if left := gone(3*time.Second, e.retired()...); len(left) > 0 {
+	if left := gone(3*time.Second+slack(), e.retired()...); len(left) > 0 {
 		t.Errorf("processes %v of servers that are gone are still there", left)
 	}
 }
@@ -208,10 +208,10 @@ func (r *reloads) apply(e edition, n int) {
 		_ = r.g.cmd.Process.Signal(syscall.SIGHUP)
 	}
 	if e.good {
-		if !await(10*time.Second, func() bool { return r.has(e.n) }) {
+		if !await(patience, func() bool { return r.has(e.n) }) {
 			r.t.Fatalf("edition %d is not in use within 10 s after %s", n, way)
 		}
-		if r.last != e.n && !await(10*time.Second, func() bool { return !r.has(r.last) }) {
+		if r.last != e.n && !await(patience, func() bool { return !r.has(r.last) }) {
 			r.t.Errorf("edition %d is in use, and so is what only edition %d had", n, r.last)
 		}
 		r.last = e.n
@@ -219,7 +219,7 @@ func (r *reloads) apply(e edition, n int) {
 		r.ways[way]++
 		return
 	}
-	if !await(10*time.Second, func() bool { return r.g.log.count(notTakenUp) > refusedBefore }) {
+	if !await(patience, func() bool { return r.g.log.count(notTakenUp) > refusedBefore }) {
 		r.t.Errorf("edition %d: the faulty configuration is not reported in the log within 10 s after %s", n, way)
 	}
 	if !r.has(r.last) {
@@ -232,7 +232,7 @@ func (r *reloads) apply(e edition, n int) {
 func (r *reloads) has(n int) bool {
 	c := newWeb(fmt.Sprintf("%s/mcp/v%d", r.g.base, n))
 	defer c.close()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	o := c.request(ctx, "tools/list", obj{})
 	return o.status == http.StatusOK && o.result() != nil
@@ -247,7 +247,7 @@ func (r *reloads) reference() {
 	}
 	before := r.g.log.count(takenUp)
 	_ = r.g.cmd.Process.Signal(syscall.SIGHUP)
-	if !await(10*time.Second, func() bool { return r.g.log.count(takenUp) > before }) {
+	if !await(patience, func() bool { return r.g.log.count(takenUp) > before }) {
 		r.t.Error("SIGHUP without a change of the file takes nothing up")
 	}
 }
@@ -356,7 +356,7 @@ func TestAnEditThatIsAnnouncedIsTakenUpOnce(t *testing.T) {
 		if n < edits { // the change of the last is noticed after all those before
 			_ = g.cmd.Process.Signal(syscall.SIGHUP)
 		}
-		poll(t, 20*time.Second, fmt.Sprintf("edition %d is taken up", n), func() bool { return g.log.count(takenUp) > before })
+		poll(t, patience, fmt.Sprintf("edition %d is taken up", n), func() bool { return g.log.count(takenUp) > before })
 	}
 	if n := g.log.count(takenUp); n > edits+2 { // on a busy machine a signal may come after the change was noticed
 		t.Errorf("%d edits were taken up %d times", edits, n)

@@ -67,12 +67,12 @@ type deaf struct {
 
 // dialDeaf connects with as small a buffer for what comes as there is.
 func dialDeaf(addr string) (net.Conn, *bufio.Reader, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, nil, err
 	}
 	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // for the opening
+	_ = conn.SetDeadline(time.Now().Add(patience)) // for the opening
 	return conn, bufio.NewReaderSize(conn, 512), nil
 }
 
@@ -145,7 +145,7 @@ func progress(p *peer, n int, meta, arguments obj) obj {
 // deafClient makes the n-th client that does not read: ten ways in turn.
 func deafClient(g *gateway, h *house, n int) (*deaf, error) {
 	p := h.peers[n/10%len(h.peers)]
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	open := func(rev string) *web {
 		if rev == revModern {
@@ -290,7 +290,7 @@ func TestClientsThatDoNotReadAreCut(t *testing.T) {
 		config += fmt.Sprintf("  %s: %s\n", p.name, p.section())
 	}
 	g := start(t, config)
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	l := newLoad(t, h, clients(t, g, 1))
 	ctx, stop := context.WithCancel(t.Context())
 	var work sync.WaitGroup
@@ -319,7 +319,7 @@ func TestClientsThatDoNotReadAreCut(t *testing.T) {
 	stormy := time.Now()
 	work.Go(func() { publish(ctx, h, 50*time.Millisecond, 64<<10) })
 	var open map[string]int
-	await(30*time.Second, func() bool { // write_timeout, and what their buffers took before
+	await(patience, func() bool { // write_timeout, and what their buffers took before
 		open = served(g, all)
 		return len(open) == 0
 	})
@@ -358,7 +358,7 @@ func TestLongNewsForWhoDoesNotReadHoldLittle(t *testing.T) {
 	h := newHouse(t)
 	p := h.add("s0", modern, revModern, "proxy")
 	g := start(t, "log: {level: warn}\nservers:\n  s0: "+p.section()+"\n")
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	for range readers {
 		d, err := deafHTTP("subscription over HTTP", newWeb(g.base+"/mcp"), listenRequest(list{p.news()}), http.MethodPost)
 		if err != nil {
@@ -389,7 +389,7 @@ func TestLongProgressForWhoDoesNotReadHoldsLittle(t *testing.T) {
 		config += fmt.Sprintf("  %s: %s\n", p.name, p.section())
 	}
 	g := start(t, config)
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	before := g.rss()
 	top := g.watchRSS()
 	for n, p := range h.peers {

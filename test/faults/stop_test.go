@@ -43,7 +43,7 @@ func children(t *testing.T, h *house) []int {
 		defer p.mu.Unlock()
 		return len(p.pids)
 	}
-	poll(t, 10*time.Second, "a process and its child", func() bool { return count() >= 2 })
+	poll(t, patience, "a process and its child", func() bool { return count() >= 2 })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]int{}, p.pids...)
@@ -81,7 +81,7 @@ func underWay(t *testing.T, l *load, ms int) (outcomes func() []record) {
 		}
 	}
 	before := l.house.ledger.size()
-	poll(t, 10*time.Second, fmt.Sprintf("%d calls are being executed", n), func() bool { return l.house.ledger.size() >= before+n || l.house.ledger.size() >= n })
+	poll(t, patience, fmt.Sprintf("%d calls are being executed", n), func() bool { return l.house.ledger.size() >= before+n || l.house.ledger.size() >= n })
 	return func() []record {
 		work.Wait()
 		return out
@@ -91,7 +91,7 @@ func underWay(t *testing.T, l *load, ms int) (outcomes func() []record) {
 // refusing waits until nobody can connect any more, and returns how long that took.
 func refusing(t *testing.T, g *gateway, from time.Time) time.Duration {
 	t.Helper()
-	ok := await(5*time.Second, func() bool {
+	ok := await(patience, func() bool {
 		conn, err := net.DialTimeout("tcp", g.addr, time.Second)
 		if err == nil {
 			_ = conn.Close()
@@ -108,7 +108,7 @@ func TestSIGTERMLetsCallsUnderWayEnd(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	g := start(t, "log: {level: info}\nshutdown: {drain_timeout: 10s}\ndefaults: {stop_timeout: 1s}\n"+five(h))
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	pids := children(t, h)
 	l := newLoad(t, h, clients(t, g, 1))
 	ends := watchEnds(t, g)
@@ -133,7 +133,7 @@ func TestSIGTERMLetsCallsUnderWayEnd(t *testing.T) {
 		}
 		answered++
 	}
-	code, signal, ended := g.exit(15 * time.Second)
+	code, signal, ended := g.exit(patience)
 	took := time.Since(term)
 	if !ended || code != 0 {
 		t.Errorf("the gateway ended (%t) with code %d and signal %v after %s, want 0", ended, code, signal, took)
@@ -141,7 +141,7 @@ func TestSIGTERMLetsCallsUnderWayEnd(t *testing.T) {
 	if took > 10*time.Second {
 		t.Errorf("the gateway ended %s after SIGTERM, want at most the drain timeout of 10 s", took)
 	}
-	if left := gone(time.Second, pids...); len(left) > 0 {
+	if left := gone(time.Second+slack(), pids...); len(left) > 0 {
 		t.Errorf("of the processes %v, %v are still there", pids, left)
 	}
 	ends.check(t)
@@ -232,7 +232,7 @@ func watchEnds(t *testing.T, g *gateway) *ending {
 		e.note("subscription over WebSocket", fmt.Sprintf("%s %v", o.raw, o.err))
 	})
 	<-listening
-	poll(t, 5*time.Second, "the acknowledgement over WebSocket", func() bool {
+	poll(t, patience, "the acknowledgement over WebSocket", func() bool {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		return len(k.notes) > 0
@@ -249,8 +249,8 @@ func (e *ending) check(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
-		t.Error("a stream is still open 5 s after the gateway has ended")
+	case <-time.After(patience):
+		t.Errorf("a stream is still open %s after the gateway has ended", patience)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -268,18 +268,18 @@ func TestCallsBeyondTheDrainTimeoutEndWithAnError(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	g := start(t, "log: {level: info}\nshutdown: {drain_timeout: 1s}\ndefaults: {stop_timeout: 500ms}\n"+five(h))
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	pids := children(t, h)
 	l := newLoad(t, h, clients(t, g, 1))
 	outcomes := underWay(t, l, 60_000)
 	term := time.Now()
 	_ = g.cmd.Process.Signal(syscall.SIGTERM)
-	_, _, ended := g.exit(10 * time.Second)
+	_, _, ended := g.exit(patience)
 	took := time.Since(term)
 	if limit := time.Second + 3*500*time.Millisecond + 2*slack(); !ended || took > limit {
 		t.Errorf("the gateway ended (%t) %s after SIGTERM, want at most %s with a drain timeout of 1 s", ended, took, limit)
 	}
-	if left := gone(time.Second, pids...); len(left) > 0 {
+	if left := gone(time.Second+slack(), pids...); len(left) > 0 {
 		t.Errorf("of the processes %v, %v are still there", pids, left)
 	}
 	for _, r := range outcomes() {
@@ -295,7 +295,7 @@ func TestSecondSIGTERMDoesNotWait(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	g := start(t, "log: {level: info}\nshutdown: {drain_timeout: 60s}\n"+five(h))
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	pids := children(t, h)
 	l := newLoad(t, h, clients(t, g, 1)[:1])
 	outcomes := underWay(t, l, 60_000)
@@ -305,12 +305,12 @@ func TestSecondSIGTERMDoesNotWait(t *testing.T) {
 	}
 	second := time.Now()
 	_ = g.cmd.Process.Signal(syscall.SIGTERM)
-	code, signal, ended := g.exit(3 * time.Second)
+	code, signal, ended := g.exit(3*time.Second + slack())
 	if !ended || code == 0 {
 		t.Errorf("after the second SIGTERM the gateway ended (%t) with code %d and signal %v after %s, want an end that tells that it was forced",
 			ended, code, signal, time.Since(second))
 	}
-	if left := gone(time.Second, pids...); len(left) > 0 {
+	if left := gone(time.Second+slack(), pids...); len(left) > 0 {
 		t.Errorf("of the processes %v, %v are still there a second later", pids, left)
 	}
 	outcomes()
@@ -321,14 +321,14 @@ func TestKilledGatewayLeavesNoProcess(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	g := start(t, "log: {level: info}\n"+five(h))
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	pids := children(t, h)
 	l := newLoad(t, h, clients(t, g, 1)[:1])
 	outcomes := underWay(t, l, 60_000)
 	_ = g.cmd.Process.Kill()
 	<-g.exited
 	begin := time.Now()
-	if left := gone(time.Second, pids...); len(left) > 0 {
+	if left := gone(time.Second+slack(), pids...); len(left) > 0 {
 		t.Errorf("a second after the gateway was killed, %v of its processes %v are still there", left, pids)
 		for _, pid := range left {
 			_ = syscall.Kill(pid, syscall.SIGKILL)

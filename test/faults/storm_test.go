@@ -181,7 +181,7 @@ func TestOneServerInTroubleIsNobodyElsesTrouble(t *testing.T) {
 	h.late = p.call + 300*time.Millisecond
 	twenty(h)
 	g := start(t, h.config(p))
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(patience)
 	s := &storm{t: t, house: h, gateway: g, pace: p, load: newLoad(t, h, clients(t, g, 2))}
 	s.lister = &lister{c: newWeb(g.base + "/mcp"), limit: p.list}
 	s.older = &lister{c: s.load.clients[1], limit: p.list} // a session, which has lists of its own
