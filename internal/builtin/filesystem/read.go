@@ -153,7 +153,7 @@ func (f *files) text(ctx context.Context, c *server.Call, in readInput, r readin
 			raw, first = raw[1:], first+1
 		}
 	}
-	decoded, used := r.form.Decode(raw, ended)
+	decoded, used := r.form.View(raw, ended) // nobody writes to raw again
 	whole := decoded
 	switch {
 	case in.Tail > 0:

@@ -198,7 +198,12 @@ func (v *Volume) Open(_ context.Context, key string) (volume.File, error) {
 		return nil, err
 	}
 	defer p.close()
-	f, info, err := p.open(os.O_RDONLY)
+	if p.seen == nil {
+		if p.seen, err = p.dir.Lstat(p.name); err != nil {
+			return nil, err
+		}
+	}
+	f, info, err := p.openAs(p.seen, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

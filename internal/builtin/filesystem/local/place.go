@@ -20,9 +20,16 @@ type place struct {
 	dir  *os.Root
 	key  string // the key after all links were followed
 	name string // the last element of key; "." for the root of the volume
+	kept bool   // dir is the root of the volume, which stays open
+	// What locate saw there, if it looked: a moment ago, and before any lock was taken.
+	seen fs.FileInfo
 }
 
-func (p place) close() { _ = p.dir.Close() }
+func (p place) close() {
+	if !p.kept {
+		_ = p.dir.Close()
+	}
+}
 
 // locate opens the directory of key. Each element is looked at, opened relative to the one before, and compared with
 // what was looked at; a symbolic link is never followed by the system but read, checked and resolved here, and what it
@@ -54,28 +61,26 @@ func (v *Volume) locate(key string, last, make bool) (place, error) {
 
 // descend goes as far as key has no links. At a link it returns the key to go on with.
 func (v *Volume) descend(key string, last, make bool) (p place, next *string, err error) {
-	dir, err := v.root.OpenRoot(".")
-	if err != nil {
-		return place{}, nil, err
-	}
+	at := place{dir: v.root, key: key, name: ".", kept: true}
 	if key == "" {
-		return place{dir, "", "."}, nil, nil
+		return at, nil, nil
 	}
 	parts := strings.Split(key, "/")
 	for i, part := range parts {
+		at.name = part
 		final := i == len(parts)-1
 		if part == ".." { // of a link: all before it are directories, and none of them is a link
-			_ = dir.Close()
+			at.close()
 			next, err := up(parts, i)
 			return place{}, next, err
 		}
 		if final && !last {
 			break
 		}
-		info, err := dir.Lstat(part)
+		info, err := at.dir.Lstat(part)
 		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			target, err := dir.Readlink(part)
-			_ = dir.Close()
+			target, err := at.dir.Readlink(part)
+			at.close()
 			if err != nil {
 				return place{}, nil, err
 			}
@@ -83,16 +88,19 @@ func (v *Volume) descend(key string, last, make bool) (p place, next *string, er
 			return place{}, &next, err
 		}
 		if final {
+			if err == nil {
+				at.seen = info
+			}
 			break // what is wrong with it is for whoever uses it
 		}
-		below, err := v.enter(dir, part, info, err, make)
-		_ = dir.Close()
+		below, err := v.enter(at.dir, part, info, err, make)
+		at.close()
 		if err != nil {
 			return place{}, nil, err
 		}
-		dir = below
+		at.dir, at.kept = below, false
 	}
-	return place{dir, key, parts[len(parts)-1]}, nil, nil
+	return at, nil, nil
 }
 
 // up gives the key without the .. at i and what that undoes.
@@ -187,6 +195,11 @@ func (p place) open(flag int) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return p.openAs(seen, flag)
+}
+
+// openAs is open of what was seen there.
+func (p place) openAs(seen fs.FileInfo, flag int) (*os.File, fs.FileInfo, error) {
 	if !seen.Mode().IsRegular() && !seen.IsDir() {
 		return nil, nil, special(seen)
 	}

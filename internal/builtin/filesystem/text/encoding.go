@@ -4,11 +4,13 @@ package text
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
@@ -70,8 +72,19 @@ func valid(b []byte, whole bool) bool {
 	return utf8.Valid(b) && controls(b)*50 <= len(b)
 }
 
-// controls counts characters that text does not have.
+// controls counts characters that text does not have. Eight bytes of which none is below a space are passed over at once.
 func controls(b []byte) (n int) {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for len(b) >= 8 {
+		if w := binary.LittleEndian.Uint64(b); (w-0x20*ones)&^w&highs != 0 {
+			n += someControls(b[:8])
+		}
+		b = b[8:]
+	}
+	return n + someControls(b)
+}
+
+func someControls(b []byte) (n int) {
 	for _, c := range b {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f' && c != 0x1b {
 			n++
@@ -149,23 +162,49 @@ func (f Form) Unit() int {
 // Decode gives the text of bytes; what is no character becomes U+FFFD. Unless they are the last ones, a character that
 // is cut off at the end is left out: used is how many bytes the text stands for.
 func (f Form) Decode(b []byte, last bool) (text string, used int) {
+	if used, plain := f.plain(b, last); plain {
+		return string(b[:used]), used
+	}
+	return f.convert(b, last)
+}
+
+// View is Decode without a copy where none is needed: the bytes must not change as long as the text is there.
+func (f Form) View(b []byte, last bool) (text string, used int) {
+	if used, plain := f.plain(b, last); plain {
+		return unsafe.String(unsafe.SliceData(b), used), used
+	}
+	return f.convert(b, last)
+}
+
+// plain says whether bytes are their text, apart from a character that is cut off at the end.
+func (f Form) plain(b []byte, last bool) (used int, plain bool) {
+	if f.enc != nil {
+		return 0, false
+	}
+	used = complete(b, last)
+	return used, utf8.Valid(b[:used]) // many times faster than to convert
+}
+
+func (f Form) convert(b []byte, last bool) (text string, used int) {
 	if f.enc != nil {
 		out, n := run(f.enc.NewDecoder(), b, last)
 		return string(out), n
 	}
-	used = len(b)
+	used = complete(b, last)
+	return strings.ToValidUTF8(string(b[:used]), "\uFFFD"), used
+}
+
+// complete is the length of UTF-8 without a character that is cut off at the end, unless that is the end of all.
+func complete(b []byte, last bool) int {
 	for cut := 1; !last && cut < utf8.UTFMax && cut <= len(b); cut++ {
 		if at := b[len(b)-cut:]; utf8.RuneStart(at[0]) {
 			if !utf8.FullRune(at) {
-				used -= cut
+				return len(b) - cut
 			}
 			break
 		}
 	}
-	if utf8.Valid(b[:used]) { // many times faster than the other
-		return string(b[:used]), used
-	}
-	return strings.ToValidUTF8(string(b[:used]), "\uFFFD"), used
+	return len(b)
 }
 
 // Bytes is how many of the bytes give the first n bytes of their text, or the next more where a character would be cut.
