@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const long = 20 * time.Second
+const long = 4 * time.Minute
 
 // wait returns what ch yields, and fails when it takes longer than any test here should.
 func wait[T any](t testing.TB, ch <-chan T, what string) (T, bool) {

@@ -178,13 +178,13 @@ func (r *reader) awaitGateway() {
 	defer http.DefaultClient.CloseIdleConnections()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for until := time.Now().Add(20 * time.Second); time.Now().Before(until); <-tick.C {
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); <-tick.C {
 		if resp, err := http.Get("http://" + r.address + "/health"); err == nil {
 			_ = resp.Body.Close()
 			return
 		}
 	}
-	r.t.Fatal("the gateway did not answer within 20 s")
+	r.t.Fatal("the gateway did not answer within a minute")
 }
 
 var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)

@@ -126,9 +126,9 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for until := time.Now().Add(20 * time.Second); !there(); <-tick.C {
+	for until := time.Now().Add(time.Minute); !there(); <-tick.C {
 		if time.Now().After(until) {
-			ts.Fatalf("%s did not appear within 20 s", args[0])
+			ts.Fatalf("%s did not appear within a minute", args[0])
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()

@@ -166,7 +166,7 @@ func awaitList(t *testing.T, there func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for !there() {
 		select {
 		case <-tick.C:
