@@ -78,3 +78,7 @@ func ReadAnswer(n *Network, req *http.Request, raw []byte, piece int) (r *http.R
 	_, idle := p.Open()
 	return r, body, idle == 1, err
 }
+
+// KeepFor is how long a connection is used after an answer with that Keep-Alive
+// header; 0 when it does not tell.
+func KeepFor(header string) time.Duration { return keepFor(header) }

@@ -55,16 +55,41 @@ func TestIdleConnectionsAreBoundedAndClosedWhenOld(t *testing.T) {
 }
 
 func TestAConnectionIsNotUsedWhenThePeerIsAboutToCloseIt(t *testing.T) {
-	url, conns := rawServer(t, answering("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n"))
-	n := newNetwork(t, egress.Options{})
+	url, conns := rawServer(t, answering("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1200\r\nContent-Length: 0\r\n\r\n"))
+	n := newNetwork(t, egress.Options{Limits: egress.Limits{IdleTimeout: time.Hour}})
 	mustDo(t, n.RoundTripper(), request(t, "POST", url, "x"))
 	mustDo(t, n.RoundTripper(), request(t, "POST", url, "x"))
 	if conns.Load() != 1 {
 		t.Errorf("%d connections, want 1", conns.Load())
 	}
-	n.Reap(time.Now().Add(600 * time.Millisecond))
+	n.Reap(time.Now().Add(300 * time.Second))
+	if open, _ := n.Own().Open(); open != 1 {
+		t.Errorf("%d open after 300 s of 1200, want 1", open)
+	}
+	n.Reap(time.Now().Add(601 * time.Second))
 	if open, _ := n.Own().Open(); open != 0 {
-		t.Errorf("%d open after 0.6 s, want none", open)
+		t.Errorf("%d open after 601 s of 1200, want none", open)
+	}
+}
+
+func TestAConnectionIsUsedForHalfOfWhatThePeerAnnounces(t *testing.T) {
+	for header, want := range map[string]time.Duration{
+		"timeout=5":             2500 * time.Millisecond,
+		"timeout=1":             500 * time.Millisecond,
+		"max=100, Timeout=72":   36 * time.Second,
+		"timeout=65535":         65535 * time.Second / 2,
+		"timeout=5, timeout=60": 2500 * time.Millisecond,
+		"timeout=0":             0,
+		"timeout=99999999999":   0,
+		"timeout=-5":            0,
+		"timeout=soon":          0,
+		"timeout":               0,
+		"max=100":               0,
+		"":                      0,
+	} {
+		if got := egress.KeepFor(header); got != want {
+			t.Errorf("Keep-Alive: %s keeps a connection for %s, want %s", header, got, want)
+		}
 	}
 }
 

@@ -178,8 +178,8 @@ func parseLength(text string) (int64, error) {
 	return n, nil
 }
 
-// keepFor reads "timeout=5" of a Keep-Alive header and takes a second off, half
-// of it when there is but one: at the very end the peer closes while we write.
+// keepFor reads "timeout=5" of a Keep-Alive header and takes half of it: at the end
+// the peer closes while we write, and one that is busy counts from earlier than we do.
 func keepFor(value string) time.Duration {
 	for part := range strings.SplitSeq(value, ",") {
 		name, n, _ := strings.Cut(strings.TrimSpace(part), "=")
@@ -187,10 +187,10 @@ func keepFor(value string) time.Duration {
 			continue
 		}
 		seconds, err := strconv.ParseUint(n, 10, 16)
-		if err != nil || seconds == 0 {
+		if err != nil {
 			return 0
 		}
-		return max(time.Duration(seconds-1)*time.Second, time.Second/2)
+		return time.Duration(seconds) * time.Second / 2
 	}
 	return 0
 }
