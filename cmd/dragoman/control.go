@@ -23,6 +23,10 @@ import (
 // servers that have to start one after the other.
 const controlWait = time.Minute
 
+// errNewOne begins what a gateway says of a configuration that is not faulty, and
+// that it refused.
+var errNewOne = errors.New("the new one")
+
 // maxBody bounds what is read of its answer.
 const maxBody = 4 << 20
 
@@ -157,6 +161,8 @@ func (c *control) refused(status int, text []byte) error {
 	}
 	reason = harmless(reason)
 	switch {
+	case status == http.StatusConflict:
+		return exit(exitConfig, fmt.Errorf("%w %s", errNewOne, reason))
 	case status == http.StatusUnprocessableEntity:
 		return exit(exitConfig, errors.New(reason))
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:

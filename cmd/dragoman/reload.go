@@ -25,7 +25,8 @@ func newReload() *cobra.Command {
 		Short: "Have a running gateway take up its changed configuration",
 		Long: `Have a running gateway read its configuration again. A good one is taken up
 whole, without dropping a call; of a faulty one the faults are shown, and
-nothing changes. The gateway is the one at --url, or where the configuration
+nothing changes. Nor does it of one that guards less than the one in use, unless
+reload.may_lower_safety permits that: it takes a restart. The gateway is the one at --url, or where the configuration
 says that it listens.`,
 		GroupID: groupRun,
 		Args:    nothingMore,
@@ -47,8 +48,12 @@ func (r *reach) reload(cmd *cobra.Command, _ []string) error {
 	err = c.ask(ctx, http.MethodPost, "/reload", &body)
 	var coded *exitError
 	if errors.As(err, &coded) && coded.code == exitConfig {
-		lines := strings.ReplaceAll(coded.err.Error(), "\n", "\n  ")
-		return exit(exitConfig, fmt.Errorf("the gateway at %s keeps its old configuration, since the new one is faulty:\n  %s", c.base, lines))
+		why := "the new one is faulty:\n"
+		if errors.Is(err, errNewOne) {
+			why = ""
+		}
+		lines := strings.ReplaceAll(why+coded.err.Error(), "\n", "\n  ")
+		return exit(exitConfig, fmt.Errorf("the gateway at %s keeps its old configuration, since %s", c.base, lines))
 	}
 	if err != nil {
 		return err

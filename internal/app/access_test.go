@@ -40,6 +40,7 @@ access:
   policies: [{name: bobs, text: 'forbid(principal == User::"bob", action, resource == Tool::"time/convert");'}]
 rates: {calls: [{per: principal, rate: 2, every: 1h, burst: 2}]}
 audit: {dir: ` + dir + `}
+reload: {may_lower_safety: true}
 `
 	a, _, url := run(t, text)
 	const now, convert = `"name":"time__now","arguments":{},`, `"name":"time__convert","arguments":{"time":"09:30","to":"UTC"},`
@@ -72,7 +73,7 @@ audit: {dir: ` + dir + `}
 		t.Fatal(err)
 	}
 	want := []string{
-		"refusal bob deny convert", "intent ann allow convert", "outcome", "intent bob allow now", "outcome", "intent ann allow now", "outcome",
+		"refusal bob deny convert", "intent ann allow convert", "outcome", "intent bob allow now", "outcome", "intent ann allow now", "outcome", "event",
 	}
 	if d := cmp.Diff(want, records(t, dir, ann, bob)); d != "" {
 		t.Errorf("records differ (-want +got):\n%s", d)

@@ -22,6 +22,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/gateway"
+	"github.com/dragoman-mcp/dragoman/internal/guards"
 	"github.com/dragoman-mcp/dragoman/internal/secret/scan"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 	"github.com/dragoman-mcp/dragoman/internal/telemetry"
@@ -78,8 +79,9 @@ type App struct {
 	stop context.CancelFunc
 	work sync.WaitGroup // upkeep, and what is being closed behind a reload
 
-	mu      sync.Mutex // guards running; held during a reload
+	mu      sync.Mutex // guards what follows; held during a reload
 	running map[string]*running
+	inForce inForce
 }
 
 // running is one server in use.
@@ -226,7 +228,8 @@ func (a *App) Config() *config.Config { return a.cfg.Load() }
 // Reload replaces servers and views by those of cfg: what is equal stays as it
 // is, the rest is opened anew, then everything is swapped at once, and what is
 // gone is closed when its last call has been answered. When it fails, nothing
-// has changed.
+// has changed. The error is *guards.Lowered when cfg guards less than what is in
+// use, and the configuration that the App was opened with does not permit that.
 func (a *App) Reload(cfg *config.Config) error {
 	learn(a.secrets, cfg) // before anything can write them
 	return a.replace(cfg, true)
@@ -237,6 +240,10 @@ func (a *App) replace(cfg *config.Config, reload bool) error {
 	defer a.mu.Unlock()
 	permit, err := a.access.policy.Prepare(cfg)
 	var next map[string]*running
+	var inventory *guards.Inventory
+	if err == nil {
+		inventory, err = a.mayTake(cfg, reload)
+	}
 	var fresh []*running
 	if err == nil {
 		next, fresh, err = a.plan(cfg)
@@ -246,6 +253,7 @@ func (a *App) replace(cfg *config.Config, reload bool) error {
 		if drained, err = a.gateway.Swap(serversOf(next), viewsOf(cfg)); err == nil {
 			permit()
 			a.adopt(cfg, next, fresh, drained)
+			a.took(cfg, inventory)
 		}
 	}
 	a.telemetry.Loaded(reload, err)
@@ -392,7 +400,7 @@ func (a *App) warnUnchanged(cfg *config.Config) {
 		"listen": was.Listen == cfg.Listen, "tls": (was.TLS.Cert == "") == (cfg.TLS.Cert == ""), "names": was.Names == cfg.Names, "catalog": was.Catalog == cfg.Catalog,
 		"limits": was.Limits == cfg.Limits, "session": was.Session == cfg.Session, "log": was.Log == cfg.Log,
 		"state": was.State == cfg.State, "processes": was.Processes == cfg.Processes, "telemetry": reflect.DeepEqual(was.Telemetry, cfg.Telemetry), "audit": reflect.DeepEqual(was.Audit, cfg.Audit),
-		"rates": reflect.DeepEqual(was.Rates, cfg.Rates), "access.pinning": was.Access.Pinning == cfg.Access.Pinning,
+		"rates": reflect.DeepEqual(was.Rates, cfg.Rates), "reload": was.Reload == cfg.Reload, "access.pinning": was.Access.Pinning == cfg.Access.Pinning,
 	} {
 		if !same {
 			a.log.Warn("this section has changed, which takes a restart", "section", name)

@@ -24,6 +24,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/auth/credential"
 	"github.com/dragoman-mcp/dragoman/internal/auth/password"
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/guards"
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
@@ -93,6 +94,11 @@ func (s *Server) reloadNow(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	done, err := s.reload()
+	var less *guards.Lowered
+	if errors.As(err, &less) {
+		writeJSON(w, http.StatusConflict, map[string]string{"error": err.Error()})
+		return
+	}
 	if err != nil {
 		writeJSON(w, http.StatusUnprocessableEntity, map[string]string{"error": err.Error()})
 		return

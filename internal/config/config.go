@@ -74,6 +74,8 @@ type Config struct {
 	Audit Audit `yaml:"audit"`
 	// Keys for what is kept encrypted, and what counts as a secret in logs.
 	Secrets Secrets `yaml:"secrets"`
+	// What a reload may do.
+	Reload Reload `yaml:"reload"`
 	// What happens on SIGTERM and SIGINT.
 	Shutdown Shutdown `yaml:"shutdown"`
 
@@ -85,6 +87,7 @@ type Config struct {
 	Warnings []string `yaml:"-"`
 
 	places map[string]strict.Place // where each path was written; nil for a Config that was not loaded
+	source string                  // see Source
 }
 
 // Processes says how child processes start and where they leave their traces.
@@ -199,5 +202,13 @@ type Telemetry struct {
 // Shutdown says how the gateway ends.
 type Shutdown struct {
 	// How long calls under way may go on after SIGTERM. Then they end with an error.
+// Reload says what a changed configuration may change while the gateway runs.
+type Reload struct {
+	// Whether a reload may take guards away: ways to show who calls, policies, sandboxes, the audit log and the like, all
+	// of which docs/operations.md lists. When false, such a configuration is refused whole, each guard that would be less
+	// is named, and a restart takes it. What counts is the value that the gateway was started with.
+	MayLowerSafety bool `yaml:"may_lower_safety" default:"false" aka:"allow_downgrade,lower_safety"`
+}
+
 	DrainTimeout time.Duration `yaml:"drain_timeout" default:"30s" min:"0s" max:"1h"`
 }

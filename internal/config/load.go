@@ -52,7 +52,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	if name != "-" {
 		options.Dir = filepath.Dir(name)
 	}
-	cfg := &Config{Warnings: remarks}
+	cfg := &Config{Warnings: remarks, source: name}
 	result := strict.Decode(root, cfg, options)
 	cfg.places, cfg.Origins = result.Places, result.Origins
 	faults := append(result.Faults, cfg.complete(result, env)...)
@@ -112,6 +112,9 @@ func (c *Config) withoutDisabled(faults strict.Faults) strict.Faults {
 // caller can do: whether a builtin server exists, for one. path is like servers.time.builtin.
 func (c *Config) Fault(path, problem, remedy string) strict.Fault {
 	return strict.Fault{Place: c.place(path), Path: path, Problem: problem, Remedy: remedy}
+// Source is the name of the file that this was read from, as faults say it; "-" when it was none.
+func (c *Config) Source() string { return c.source }
+
 }
 
 // place is where the value at path was written, or else the nearest thing around it.
