@@ -239,11 +239,11 @@ func (a *App) replace(cfg *config.Config, reload bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	permit, err := a.access.policy.Prepare(cfg)
-	var next map[string]*running
 	var inventory *guards.Inventory
 	if err == nil {
 		inventory, err = a.mayTake(cfg, reload)
 	}
+	var next map[string]*running
 	var fresh []*running
 	if err == nil {
 		next, fresh, err = a.plan(cfg)
@@ -252,8 +252,8 @@ func (a *App) replace(cfg *config.Config, reload bool) error {
 		var drained <-chan struct{}
 		if drained, err = a.gateway.Swap(serversOf(next), viewsOf(cfg)); err == nil {
 			permit()
-			a.adopt(cfg, next, fresh, drained)
 			a.took(cfg, inventory)
+			a.adopt(cfg, next, fresh, drained)
 		}
 	}
 	a.telemetry.Loaded(reload, err)

@@ -199,9 +199,6 @@ type Telemetry struct {
 	Sample float64 `yaml:"sample" default:"1" min:"0" max:"1"`
 }
 
-// Shutdown says how the gateway ends.
-type Shutdown struct {
-	// How long calls under way may go on after SIGTERM. Then they end with an error.
 // Reload says what a changed configuration may change while the gateway runs.
 type Reload struct {
 	// Whether a reload may take guards away: ways to show who calls, policies, sandboxes, the audit log and the like, all
@@ -210,5 +207,8 @@ type Reload struct {
 	MayLowerSafety bool `yaml:"may_lower_safety" default:"false" aka:"allow_downgrade,lower_safety"`
 }
 
+// Shutdown says how the gateway ends.
+type Shutdown struct {
+	// How long calls under way may go on after SIGTERM. Then they end with an error.
 	DrainTimeout time.Duration `yaml:"drain_timeout" default:"30s" min:"0s" max:"1h"`
 }

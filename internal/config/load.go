@@ -108,13 +108,13 @@ func (c *Config) withoutDisabled(faults strict.Faults) strict.Faults {
 	})
 }
 
+// Source is the name of the file that this was read from, as faults say it; "-" when it was none.
+func (c *Config) Source() string { return c.source }
+
 // Fault makes a fault about a value of this configuration with the place where it was written, for checks that only the
 // caller can do: whether a builtin server exists, for one. path is like servers.time.builtin.
 func (c *Config) Fault(path, problem, remedy string) strict.Fault {
 	return strict.Fault{Place: c.place(path), Path: path, Problem: problem, Remedy: remedy}
-// Source is the name of the file that this was read from, as faults say it; "-" when it was none.
-func (c *Config) Source() string { return c.source }
-
 }
 
 // place is where the value at path was written, or else the nearest thing around it.
