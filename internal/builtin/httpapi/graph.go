@@ -171,7 +171,7 @@ func (a *api) addOperations(g *graph) error {
 		if err != nil {
 			return err
 		}
-		op, err := g.schema.Check(string(text), "", a.cfg.GraphQL.Limits)
+		op, err := g.schema.Check(string(text), "", nil, a.cfg.GraphQL.Limits)
 		if err != nil {
 			return server.Errorf("correct the file, with one named operation in it", "the operation in %s: %w", filepath.Base(file), err)
 		}
@@ -197,8 +197,19 @@ func (a *api) addOperation(g *graph, op *graphql.Operation, words string) {
 		Name: op.Name, Title: strings.TrimSpace(apart(op.Name)), Description: openapi.Clean(words+" ", 300) + "GraphQL operation " + op.Name + ".", Hints: hints,
 		Input: g.schema.Variables(op), Output: outline(),
 	}, func(ctx context.Context, c *server.Call, in map[string]json.RawMessage) (answer, error) {
+		if _, err := own.schema.Check(op.Text, op.Name, values(in), a.cfg.GraphQL.Limits); err != nil {
+			return answer{}, &server.Error{Message: openapi.Clean(err.Error(), 1000), Next: "ask for fewer elements"}
+		}
 		return a.send(ctx, c, &own, op, request{arguments: in})
 	})
+}
+
+// values are the variables of a call: one without a value has its default.
+func values(in map[string]json.RawMessage) graphql.Values {
+	if in == nil {
+		return graphql.Values{}
+	}
+	return in
 }
 
 // comment is what stands before an operation.
@@ -226,8 +237,9 @@ type queryInput struct {
 }
 
 type validateInput struct {
-	Query     string `json:"query"`
-	Operation string `json:"operation,omitempty"`
+	Query     string                     `json:"query"`
+	Operation string                     `json:"operation,omitempty"`
+	Variables map[string]json.RawMessage `json:"variables,omitempty"`
 }
 
 type verdict struct {
@@ -347,7 +359,7 @@ func (a *api) validate(_ context.Context, _ *server.Call, in validateInput) (ver
 	if g == nil {
 		return verdict{}, a.notYet()
 	}
-	op, err := a.judged(g, in.Query, in.Operation)
+	op, err := a.judged(g, in.Query, in.Operation, in.Variables)
 	if err != nil {
 		return verdict{Problem: openapi.Clean(err.Error(), 1000)}, nil
 	}
@@ -356,8 +368,8 @@ func (a *api) validate(_ context.Context, _ *server.Call, in validateInput) (ver
 
 var errMutation = errors.New("mutations are off; the operator sets graphql.mutations")
 
-func (a *api) judged(g *graph, query, name string) (*graphql.Operation, error) {
-	op, err := g.schema.Check(query, name, a.cfg.GraphQL.Limits)
+func (a *api) judged(g *graph, query, name string, v graphql.Values) (*graphql.Operation, error) {
+	op, err := g.schema.Check(query, name, v, a.cfg.GraphQL.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -375,7 +387,7 @@ func (a *api) execute(ctx context.Context, c *server.Call, in queryInput) (answe
 	if in.Cursor != "" {
 		return a.resume(c, g.at.Host, in.Cursor)
 	}
-	op, err := a.judged(g, in.Query, in.Operation)
+	op, err := a.judged(g, in.Query, in.Operation, values(in.Variables))
 	if err != nil {
 		return answer{}, &server.Error{Message: openapi.Clean(err.Error(), 1000), Next: "describe shows types; validate checks without sending"}
 	}

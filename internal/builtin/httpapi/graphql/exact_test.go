@@ -43,11 +43,11 @@ func TestLimitsAreExact(t *testing.T) {
 		for _, query := range tc.queries {
 			l := limits()
 			tc.set(&l, tc.needed)
-			if _, err := s.Check(query, "", l); err != nil {
+			if _, err := s.Check(query, "", nil, l); err != nil {
 				t.Errorf("%s: a limit of %d refuses %s: %v", name, tc.needed, query, err)
 			}
 			tc.set(&l, tc.needed-1)
-			if _, err := s.Check(query, "", l); err == nil {
+			if _, err := s.Check(query, "", nil, l); err == nil {
 				t.Errorf("%s: a limit of %d lets through %s", name, tc.needed-1, query)
 			}
 		}
@@ -65,7 +65,7 @@ func TestWhatBringsDVGADown(t *testing.T) {
 		"a field that is wrong": "{ owners { id } pastess { id } }",
 		"an introspection":      "query IntrospectionQuery { __schema { queryType { name } mutationType { name } } }",
 	} {
-		if op, err := s.Check(query, "", limits()); err == nil {
+		if op, err := s.Check(query, "", nil, limits()); err == nil {
 			t.Errorf("%s: %s was let through with cost %d", name, query, op.Cost)
 		}
 	}

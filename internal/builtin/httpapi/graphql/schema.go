@@ -14,6 +14,7 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/formatter"
+	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
 )
 
@@ -41,7 +42,12 @@ func Read(text []byte) (*Schema, error) {
 			return nil, err
 		}
 	}
-	s, err := validator.LoadSchema(validator.Prelude, &ast.Source{Name: "schema", Input: source})
+	doc, err := parser.ParseSchemas(validator.Prelude, &ast.Source{Name: "schema", Input: source})
+	if err != nil {
+		return nil, fmt.Errorf("read the schema: %s", short(err.Error()))
+	}
+	once(doc)
+	s, err := validator.ValidateSchemaDocument(doc)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema: %s", short(err.Error()))
 	}
@@ -56,6 +62,22 @@ func Read(text []byte) (*Schema, error) {
 	digest := sha256.Sum256([]byte(all.String()))
 	out.Hash = "sha256:" + hex.EncodeToString(digest[:])
 	return out, nil
+}
+
+// once drops what a type has a second time, as GitHub's published schema does: the
+// first is what the API's answers follow.
+func once(doc *ast.SchemaDocument) {
+	for _, d := range doc.Definitions {
+		fields, values := map[string]bool{}, map[string]bool{}
+		d.Fields = slices.DeleteFunc(d.Fields, func(f *ast.FieldDefinition) bool { return again(fields, f.Name) })
+		d.EnumValues = slices.DeleteFunc(d.EnumValues, func(v *ast.EnumValueDefinition) bool { return again(values, v.Name) })
+	}
+}
+
+func again(seen map[string]bool, name string) bool {
+	was := seen[name]
+	seen[name] = true
+	return was
 }
 
 func (s *Schema) root(kind ast.Operation) *ast.Definition {
