@@ -132,19 +132,20 @@ func TestRequestsWaitForAConnectionUpToABound(t *testing.T) {
 }
 
 func TestAWaitForAConnectionEndsWithItsContext(t *testing.T) {
-	hold := make(chan struct{})
+	hold, held := make(chan struct{}), make(chan struct{})
 	s, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hold" {
+			close(held)
 			<-hold
 		}
 	})
 	n := newNetwork(t, egress.Options{})
 	p := n.Pool(egress.Limits{ConnsPerHost: 1})
-	var all sync.WaitGroup
+	var all, waiters sync.WaitGroup
 	all.Go(func() { mustDo(t, p, request(t, "POST", s.URL+"/hold", "x")) })
-	until(t, "one is sent", func() bool { open, _ := p.Open(); return open == 1 })
+	<-held // while it is still being sent, what it waits for can become another's
 	for range 20 {
-		all.Go(func() {
+		waiters.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 			defer cancel()
 			_, _, err := do(p, request(t, "POST", s.URL, "x").WithContext(ctx))
@@ -153,12 +154,7 @@ func TestAWaitForAConnectionEndsWithItsContext(t *testing.T) {
 			}
 		})
 	}
-	until(t, "who waited has gone", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		defer cancel()
-		_, _, err := do(p, request(t, "POST", s.URL, "x").WithContext(ctx))
-		return err != nil
-	})
+	waiters.Wait()
 	close(hold)
 	all.Wait()
 	mustDo(t, p, request(t, "POST", s.URL, "x"))
