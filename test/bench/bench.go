@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/test/bench/proc"
+	"github.com/dragoman-mcp/dragoman/test/program"
 )
 
 // standIn is the value of -gateway that puts a second bare proxy in the gateway's place.
@@ -52,15 +51,13 @@ func newBench(ctx context.Context, s settings, progress io.Writer) (*bench, erro
 	if s.gateway != "" {
 		return b, nil
 	}
-	b.gateway = filepath.Join(dir, "dragoman")
-	args := []string{"build", "-o", b.gateway}
+	var flags []string
 	if s.race {
-		args = append(args, "-race")
+		flags = append(flags, "-race")
 	}
-	build := exec.CommandContext(ctx, "go", append(args, "github.com/dragoman-mcp/dragoman/cmd/dragoman")...)
-	if out, err := build.CombinedOutput(); err != nil {
+	if b.gateway, err = program.Build(ctx, dir, flags...); err != nil {
 		b.close()
-		return nil, fmt.Errorf("build the gateway: %w\n%s\ngive a binary with -gateway PATH, or -gateway bare for the method alone", err, out)
+		return nil, fmt.Errorf("%w\ngive a binary with -gateway PATH, or -gateway bare for the method alone", err)
 	}
 	return b, nil
 }

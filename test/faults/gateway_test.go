@@ -86,7 +86,7 @@ func start(t testing.TB, config string) *gateway {
 		config = "listen: 127.0.0.1:0\n" + config
 	}
 	g.rewrite(config)
-	g.cmd = exec.Command(program(t), "serve", "-c", g.file)
+	g.cmd = exec.Command(dragoman(t), "serve", "-c", g.file)
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := g.cmd.StdoutPipe()
 	if err != nil {

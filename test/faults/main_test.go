@@ -6,13 +6,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/dragoman-mcp/dragoman/test/program"
 )
 
 // isLong is whether the run may take ten minutes.
@@ -30,49 +29,23 @@ func TestMain(m *testing.M) {
 	}
 	go clock.watch()
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dragoman-mcp/dragoman/test/faults.(*lateness).watch"), goleak.Cleanup(func(code int) {
-		if built.dir != "" {
-			_ = os.RemoveAll(built.dir)
-		}
+		built.Remove()
 		os.Exit(code)
 	}))
 }
 
-// built is the program, made when the first test wants it.
-var built struct {
-	once sync.Once
-	dir  string
-	path string
-	err  error
-}
+// built is the program of all tests.
+var built program.Once
 
-// program builds cmd/dragoman. DRAGOMAN_FAULTS_BINARY names one that is there,
+// dragoman returns cmd/dragoman. DRAGOMAN_FAULTS_BINARY names one that is there,
 // DRAGOMAN_FAULTS_RACE=1 has it built with the race detector.
-func program(t testing.TB) string {
+func dragoman(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() {
-		if path := os.Getenv("DRAGOMAN_FAULTS_BINARY"); path != "" {
-			built.path, built.err = filepath.Abs(path)
-			return
-		}
-		if built.dir, built.err = os.MkdirTemp("", "dragoman-faults"); built.err != nil {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-		defer cancel()
-		built.path = filepath.Join(built.dir, "dragoman")
-		argv := []string{"build", "-o", built.path}
-		if os.Getenv("DRAGOMAN_FAULTS_RACE") == "1" {
-			argv = append(argv, "-race")
-		}
-		cmd := exec.CommandContext(ctx, "go", append(argv, "github.com/dragoman-mcp/dragoman/cmd/dragoman")...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build the gateway: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
+	var flags []string
+	if os.Getenv("DRAGOMAN_FAULTS_RACE") == "1" {
+		flags = append(flags, "-race")
 	}
-	return built.path
+	return built.Path(t, "DRAGOMAN_FAULTS_BINARY", flags...)
 }
 
 // patience is how long is waited for what has to come, where how soon is not

@@ -14,21 +14,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dragoman-mcp/dragoman/test/peers"
+	"github.com/dragoman-mcp/dragoman/test/program"
 )
 
 // buildDragoman builds the program as it is released.
 func buildDragoman(t *testing.T) string {
 	t.Helper()
-	root, err := peers.Root()
+	bin, err := program.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
-	}
-	bin := filepath.Join(t.TempDir(), "dragoman")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", bin, "./cmd/dragoman")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build dragoman: %v\n%s", err, out)
 	}
 	return bin
 }

@@ -118,7 +118,7 @@ func newTrial(t *testing.T) *trial {
 // what it says.
 func (tr *trial) run(stdin string, args ...string) string {
 	tr.t.Helper()
-	cmd := exec.CommandContext(tr.t.Context(), program(tr.t), append(args, "-c", filepath.Join(tr.g.dir, "dragoman.yaml"))...)
+	cmd := exec.CommandContext(tr.t.Context(), dragoman(tr.t), append(args, "-c", filepath.Join(tr.g.dir, "dragoman.yaml"))...)
 	cmd.Dir, cmd.Env, cmd.Stdin = tr.g.dir, environ(tr.g.dir), strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

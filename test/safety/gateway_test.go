@@ -63,7 +63,7 @@ func start(t testing.TB, dir string, config object, env ...string) *gateway {
 		t.Fatal(err)
 	}
 	g := &gateway{t: t, dir: dir, exited: make(chan struct{})}
-	g.cmd = exec.Command(program(t), "serve", "-c", file)
+	g.cmd = exec.Command(dragoman(t), "serve", "-c", file)
 	g.cmd.Dir, g.cmd.Env = dir, append(environ(dir), env...)
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, stderr := g.appendTo("stdout"), g.appendTo("stderr")

@@ -133,7 +133,7 @@ func (a *acknowledged) one(c *caller, worker int) bool {
 // verify has the program check the audit log, while it is written.
 func verify(t *testing.T, g *gateway) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program(t), "audit", "verify", "-c", filepath.Join(g.dir, "dragoman.yaml"))
+	cmd := exec.CommandContext(t.Context(), dragoman(t), "audit", "verify", "-c", filepath.Join(g.dir, "dragoman.yaml"))
 	cmd.Dir, cmd.Env = g.dir, environ(g.dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("dragoman audit verify: %v\n%s", err, out)

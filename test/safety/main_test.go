@@ -3,19 +3,15 @@
 package safety
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
+	"github.com/dragoman-mcp/dragoman/test/program"
 )
 
 // patience is how long anything may take that has to happen at all. It is long
@@ -32,44 +28,18 @@ func TestMain(m *testing.M) {
 		}
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if built.dir != "" {
-			_ = os.RemoveAll(built.dir)
-		}
+		built.Remove()
 		os.Exit(code)
 	}))
 }
 
-// built is the program, made when the first test wants it.
-var built struct {
-	once sync.Once
-	dir  string
-	path string
-	err  error
-}
+// built is the program of all tests.
+var built program.Once
 
-// program builds cmd/dragoman; DRAGOMAN_SAFETY_BINARY names one that is there.
-func program(t testing.TB) string {
+// dragoman returns cmd/dragoman; DRAGOMAN_SAFETY_BINARY names one that is there.
+func dragoman(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() {
-		if path := os.Getenv("DRAGOMAN_SAFETY_BINARY"); path != "" {
-			built.path, built.err = filepath.Abs(path)
-			return
-		}
-		if built.dir, built.err = os.MkdirTemp("", "dragoman-safety"); built.err != nil {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-		defer cancel()
-		built.path = filepath.Join(built.dir, "dragoman")
-		out, err := exec.CommandContext(ctx, "go", "build", "-o", built.path, "github.com/dragoman-mcp/dragoman/cmd/dragoman").CombinedOutput()
-		if err != nil {
-			built.err = fmt.Errorf("build the gateway: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
+	return built.Path(t, "DRAGOMAN_SAFETY_BINARY")
 }
 
 // times is how often something is tried: usual, unless the variable says otherwise.

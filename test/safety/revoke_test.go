@@ -80,7 +80,7 @@ func newPair(t *testing.T, dsn string) *pair {
 // run runs a command beside the gateways.
 func (p *pair) run(stdin string, args ...string) []byte {
 	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), program(p.t), append(args, "-c", filepath.Join(p.dir, "dragoman.yaml"))...)
+	cmd := exec.CommandContext(p.t.Context(), dragoman(p.t), append(args, "-c", filepath.Join(p.dir, "dragoman.yaml"))...)
 	cmd.Dir, cmd.Env, cmd.Stdin = p.dir, environ(p.dir), strings.NewReader(stdin)
 	out, err := cmd.Output()
 	if err != nil {

@@ -109,7 +109,7 @@ func TestTheCommandLineReachesAGatewayOverTLS(t *testing.T) {
 		{"a key of another", []string{"list", "tools", "--url", named, "--cert", "laptop.crt", "--key", "ca.key"}, "", 2, "private key does not match"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), program(t), tt.args...)
+			cmd := exec.CommandContext(t.Context(), dragoman(t), tt.args...)
 			cmd.Dir, cmd.Env = dir, append(environ(dir), tt.env)
 			out, err := cmd.CombinedOutput()
 			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(out), tt.want) {

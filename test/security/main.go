@@ -20,6 +20,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/test/program"
 )
 
 func main() {
@@ -65,12 +67,12 @@ func attack(ctx context.Context, o options) ([]row, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "dragoman")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/dragoman").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build: %w\n%s", err, out)
+	dragoman, err := program.Build(ctx, dir)
+	if err != nil {
+		return nil, err
 	}
 	fmt.Fprintln(os.Stderr, "security: dragoman selftest security")
-	cmd := exec.CommandContext(ctx, program, "selftest", "security", "-o", "json", "--data", o.data)
+	cmd := exec.CommandContext(ctx, dragoman, "selftest", "security", "-o", "json", "--data", o.data)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output() // 1 when something was let through, which the answer says, too
 	var report struct {

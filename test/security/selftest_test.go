@@ -4,20 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/test/program"
 )
 
 // What the program says of itself, as a user has it say it.
 func TestTheSelftestLetsNothingThrough(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "dragoman")
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../../cmd/dragoman").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	dragoman, err := program.Build(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, program, "selftest", "security", "-o", "json")
+	cmd := exec.CommandContext(ctx, dragoman, "selftest", "security", "-o", "json")
 	cmd.Dir = t.TempDir() // without a configuration
 	out, err := cmd.Output()
 	var report struct {
