@@ -134,6 +134,9 @@ func (a *api) useSchema(g graph, text []byte) error {
 	if a.cfg.Pin != "" && a.cfg.GraphQL.Schema != "" && schema.Hash != a.cfg.Pin {
 		return server.Errorf("review it and set settings.pin to what it has now", "the schema's hash is %s and not the pinned one", schema.Hash)
 	}
+	if err := a.keep(schema); err != nil {
+		return err
+	}
 	g.schema = schema
 	g.found = schema.All(a.cfg.GraphQL.Mutations != "off")
 	for _, f := range g.found {
@@ -144,6 +147,33 @@ func (a *api) useSchema(g graph, text []byte) error {
 	}
 	a.server.Log().Info("schema", "hash", schema.Hash, "names", len(g.found))
 	a.graph.Store(&g)
+	return nil
+}
+
+// keep leaves in a schema what only and except leave: only says which fields of the
+// roots there are, except which fields of any type there are not. A pattern that is
+// for nothing is an error, since something was meant to be kept from callers.
+func (a *api) keep(schema *graphql.Schema) error {
+	met := map[string]bool{}
+	matches := func(patterns []string, field string, root bool) bool {
+		_, bare, _ := strings.Cut(field, ".")
+		is := false
+		for _, p := range patterns {
+			if glob(p, field) || root && glob(p, bare) {
+				met[p], is = true, true
+			}
+		}
+		return is
+	}
+	schema.Keep(func(field string, root bool) bool {
+		wanted := !root || len(a.cfg.Only) == 0 || matches(a.cfg.Only, field, root)
+		return !matches(a.cfg.Except, field, root) && wanted
+	})
+	for _, p := range slices.Concat(a.cfg.Only, a.cfg.Except) {
+		if !met[p] {
+			return server.Errorf("write Type.field, or a field of Query or Mutation, with * for a part", "only or except has %q, which is no field of the schema", p)
+		}
+	}
 	return nil
 }
 

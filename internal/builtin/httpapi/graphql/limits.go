@@ -34,8 +34,8 @@ type Limits struct {
 	// back to a type that they come from; a list of a type in that type itself, as
 	// in trees, counts half. Default 1.
 	Cycles int `yaml:"cycles" default:"1" min:"0" max:"100"`
-	// Most times that one field may stand in one place. Default 5.
-	Repeats int `yaml:"repeats" default:"5" min:"1" max:"100000"`
+	// Most times that one field may stand in one place. Default 3.
+	Repeats int `yaml:"repeats" default:"3" min:"1" max:"100000"`
 	// Most bytes of the text. Default 65536.
 	Bytes int `yaml:"bytes" default:"65536" min:"10" max:"1048576"`
 	// Introspection lets queries ask for __schema and __type.

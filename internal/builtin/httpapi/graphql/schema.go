@@ -80,6 +80,20 @@ func again(seen map[string]bool, name string) bool {
 	return was
 }
 
+// Keep takes out of the schema the fields, named Type.field, that keep does not
+// want: to callers they are not there. It is for before the schema is used.
+func (s *Schema) Keep(keep func(field string, root bool) bool) {
+	for _, d := range s.schema.Types {
+		if d.Kind != ast.Object && d.Kind != ast.Interface {
+			continue
+		}
+		root := d == s.schema.Query || d == s.schema.Mutation
+		d.Fields = slices.DeleteFunc(d.Fields, func(f *ast.FieldDefinition) bool {
+			return !strings.HasPrefix(f.Name, "__") && !keep(d.Name+"."+f.Name, root)
+		})
+	}
+}
+
 func (s *Schema) root(kind ast.Operation) *ast.Definition {
 	if kind == ast.Mutation {
 		return s.schema.Mutation
