@@ -349,7 +349,7 @@ func (c *Call) appendContent(t *plan.Text, structured part) error {
 	if len(c.Result.Content) == 0 && structured.to > 0 {
 		next()
 		t.Bytes = append(t.Bytes, `{"type":"text","text":`...)
-		t.Bytes = jsonrpc.AppendString(t.Bytes, t.Bytes[structured.from:structured.to])
+		t.Bytes = plan.AppendQuoted(t.Bytes, t.Bytes[structured.from:structured.to])
 		t.Bytes = append(t.Bytes, '}')
 	}
 	if end != "" {

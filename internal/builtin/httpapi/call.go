@@ -93,29 +93,6 @@ func (a *api) name() string {
 	return "httpapi"
 }
 
-// fits judges arguments by the schema of the operation, as far as it is known.
-func fits(op *operation, arguments map[string]json.RawMessage) error {
-	schema := op.schema()
-	if schema == nil {
-		return nil
-	}
-	value := make(map[string]any, len(arguments))
-	for name, text := range arguments {
-		var v any
-		if err := json.Unmarshal(text, &v); err != nil {
-			return server.Errorf("correct it", "argument %s is no JSON", openapi.Clean(name, 80))
-		}
-		if v == nil { // as if it were not there
-			continue
-		}
-		value[name] = v
-	}
-	if err := schema.Validate(value); err != nil {
-		return server.Errorf("describe shows the arguments of "+op.Name, "the arguments do not fit the operation: %s", openapi.Clean(err.Error(), 500))
-	}
-	return nil
-}
-
 // joined is the URL of a request: the base with the request's path behind its
 // own. Whatever was given, scheme, host and port are those of the base, and the
 // path begins with the base's.

@@ -38,7 +38,7 @@ type rest struct {
 type operation struct {
 	*openapi.Operation
 	words  string // what search looks at
-	schema func() *jsonschema.Resolved
+	schema func() *judge
 }
 
 // isURL tells a document on the network from a file.
@@ -221,7 +221,7 @@ func (a *api) useDocument(text []byte) error {
 }
 
 func known(op *openapi.Operation) *operation {
-	return &operation{Operation: op, words: wordsOf(op), schema: sync.OnceValue(func() *jsonschema.Resolved {
+	return &operation{Operation: op, words: wordsOf(op), schema: sync.OnceValue(func() *judge {
 		text, err := json.Marshal(op.Input(openapi.View{Words: -1}))
 		if err != nil {
 			return nil
@@ -234,7 +234,7 @@ func known(op *openapi.Operation) *operation {
 		if err != nil {
 			return nil // the API judges alone
 		}
-		return resolved
+		return newJudge(&s, resolved)
 	})}
 }
 

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -130,10 +132,22 @@ func (a *api) sender(base *url.URL, credentials []outbound.Credential, private b
 		}),
 		TokenClient: tokenClient, Credentials: credentials, Rate: a.cfg.Rate, Retry: a.cfg.Retry, Breaker: a.cfg.Breaker,
 		IdempotencyHeader: a.cfg.IdempotencyHeader, CacheBytes: int64(a.cfg.Cache), Now: a.now,
-		Sent: func(status int) { a.sent.WithLabelValues(fmt.Sprint(status)).Inc() },
+		Sent: a.count(),
 	})
 	a.server.OnClose(s.Close)
 	return s, nil
+}
+
+// count counts requests by status. That of the most usual one is looked up once.
+func (a *api) count() func(status int) {
+	usual := sync.OnceValue(func() prometheus.Counter { return a.sent.WithLabelValues("200") })
+	return func(status int) {
+		if status == http.StatusOK {
+			usual().Inc()
+			return
+		}
+		a.sent.WithLabelValues(strconv.Itoa(status)).Inc()
+	}
 }
 
 func (a *api) now() time.Time {

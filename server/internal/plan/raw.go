@@ -109,9 +109,22 @@ func (r *rawReader) blank() {
 		r.at++
 	}
 	if r.at > begin {
-		r.out = append(r.out, r.in[r.from:begin]...)
+		r.write(begin)
 		r.from = r.at
 	}
+}
+
+// write writes what was read up to a place. What lies between two spaces is short mostly: two words do.
+func (r *rawReader) write(to int) {
+	n, at := to-r.from, len(r.out)
+	if n > 16 || r.from+16 > len(r.in) || at+16 > cap(r.out) {
+		r.out = append(r.out, r.in[r.from:to]...)
+		return
+	}
+	in, out := r.in[r.from:r.from+16], r.out[at:at+16]
+	binary.LittleEndian.PutUint64(out, binary.LittleEndian.Uint64(in))
+	binary.LittleEndian.PutUint64(out[8:], binary.LittleEndian.Uint64(in[8:]))
+	r.out = r.out[:at+n]
 }
 
 func (r *rawReader) flush() {

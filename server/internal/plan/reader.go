@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
 	"reflect"
@@ -34,6 +35,7 @@ const maxMembers = 64
 var (
 	unmarshaler     = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	rawsType        = reflect.TypeFor[map[string]json.RawMessage]()
 )
 
 // NewReader returns the reader of arguments of a type with a schema; nil when
@@ -109,6 +111,8 @@ func readerOf(t reflect.Type) func([]byte, reflect.Value) bool {
 		return readInt
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.String && !reads(t.Elem()) && t.Elem() != numberType:
 		return readStrings
+	case t == rawsType:
+		return readRaws
 	}
 	return readOther
 }
@@ -153,5 +157,19 @@ func readStrings(raw []byte, into reflect.Value) bool {
 		list = reflect.Append(list, reflect.ValueOf(s).Convert(into.Type().Elem()))
 	}
 	into.Set(list)
+	return true
+}
+
+// readRaws copies the members of an object, as encoding/json does: who gets them may keep them.
+func readRaws(raw []byte, into reflect.Value) bool {
+	o, ok := jsonrpc.Split(bytes.Clone(raw))
+	if !ok || len(o.Members()) > maxMembers {
+		return readOther(raw, into)
+	}
+	all := make(map[string]json.RawMessage, len(o.Members()))
+	for _, m := range o.Members() {
+		all[m.Name] = m.Value[:len(m.Value):len(m.Value)]
+	}
+	into.Set(reflect.ValueOf(all))
 	return true
 }

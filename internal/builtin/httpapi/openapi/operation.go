@@ -25,8 +25,9 @@ type Operation struct {
 	// Empty means nothing.
 	Security [][]string
 
-	doc  *Document
-	node object
+	doc   *Document
+	node  object
+	parts []piece // of the template
 }
 
 // Parameter is a part of a request other than its body.
@@ -81,6 +82,7 @@ func (d *Document) operation(method, path string, item object, v any) (*Operatio
 	if err := checkTemplate(op.template()); err != nil {
 		return nil, err
 	}
+	op.parts = pieces(op.template())
 	if err := d.sameServers(item, o); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Request is a request of an operation, without the place of the API and without
@@ -90,20 +91,13 @@ func (op *Operation) Request(args map[string]json.RawMessage, rules Rules) (*Req
 
 // values reads arguments: known ones, required ones there.
 func (op *Operation) values(args map[string]json.RawMessage) (map[string]any, error) {
-	known := map[string]bool{}
-	for _, p := range op.Parameters {
-		known[p.Arg] = true
-	}
-	known["body"] = known["body"] || op.Body != nil
 	values := make(map[string]any, len(args))
 	for _, name := range slices.Sorted(maps.Keys(args)) {
-		if !known[name] {
+		if !op.has(name) {
 			return nil, &ArgumentError{short(name, 80), fmt.Errorf("there is no such argument; there are: %s", strings.Join(op.arguments(), ", "))}
 		}
-		d := json.NewDecoder(bytes.NewReader(args[name]))
-		d.UseNumber()
-		var v any
-		if err := d.Decode(&v); err != nil {
+		v, err := value(args[name])
+		if err != nil {
 			return nil, &ArgumentError{name, fmt.Errorf("read it: %w", err)}
 		}
 		values[name] = v
@@ -117,6 +111,33 @@ func (op *Operation) values(args map[string]json.RawMessage) (map[string]any, er
 		return nil, &ArgumentError{"body", fmt.Errorf("it is required")}
 	}
 	return values, nil
+}
+
+// has says whether there is an argument of this name.
+func (op *Operation) has(name string) bool {
+	return name == "body" && op.Body != nil || slices.ContainsFunc(op.Parameters, func(p *Parameter) bool { return p.Arg == name })
+}
+
+// value reads one argument. A text without escapes, which most are, needs no decoder.
+func value(text json.RawMessage) (any, error) {
+	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' && ordinary(text[1:n-1]) {
+		return string(text[1 : n-1]), nil
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var v any
+	err := d.Decode(&v)
+	return v, err
+}
+
+// ordinary says whether all bytes are ASCII that stands for itself in a JSON text.
+func ordinary(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func (op *Operation) arguments() []string {
@@ -139,7 +160,7 @@ func (op *Operation) path(values map[string]any, slashes bool) (string, error) {
 		}
 	}
 	var out strings.Builder
-	for _, part := range pieces(op.template()) {
+	for _, part := range op.parts {
 		if !part.name {
 			out.WriteString(escape(part.text, "/:@!$&'()*+,;=%"))
 			continue
