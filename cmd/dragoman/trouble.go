@@ -54,6 +54,7 @@ func ofProcess(err error, s config.Server) trouble {
 	var missing *supervisor.NotFoundError
 	var crash *supervisor.CrashLoopError
 	var ended *supervisor.ExitError
+	var fetch *supervisor.FetchError
 	switch {
 	case errors.As(err, &missing) && missing.Path != "":
 		return trouble{
@@ -65,6 +66,8 @@ func ofProcess(err error, s config.Server) trouble {
 			text:   fmt.Sprintf("command %s was not found", missing.Command),
 			remedy: "check the path, and that the file is executable",
 		}
+	case errors.As(err, &fetch):
+		return ofFetch(fetch)
 	case errors.As(err, &crash):
 		t := ofProcess(crash.Err, s)
 		t.text = fmt.Sprintf("keeps ending: %d times in a row; %s", crash.Exits, t.text)
@@ -88,6 +91,20 @@ func ofProcess(err error, s config.Server) trouble {
 		}
 	}
 	return trouble{}
+}
+
+// ofFetch tells why the package of a program is not there.
+func ofFetch(err *supervisor.FetchError) trouble {
+	t := trouble{text: fmt.Sprintf("its package %s could not be fetched: %v", err.Package, err.Err), remedy: err.Remedy()}
+	var ended *supervisor.ExitError
+	if errors.As(err.Err, &ended) {
+		how := fmt.Sprintf("exited with code %d", ended.Code)
+		if ended.Reason != nil {
+			how = fmt.Sprintf("was ended: %v", ended.Reason)
+		}
+		t.text, t.lines = fmt.Sprintf("its package %s could not be fetched: what fetches it %s", err.Package, how), ended.Stderr
+	}
+	return t
 }
 
 // installation says where well-known programs come from.

@@ -136,8 +136,9 @@ func (a *App) lay(cfg *config.Config) error {
 		return err
 	}
 	a.processes, err = supervisor.New(supervisor.Options{
-		Log: a.log, Environ: a.o.Environ, Redact: a.secrets.Lines, Tunnel: a.tunnel, Started: a.recordStart,
+		Log: a.log, Environ: a.o.Environ, Redact: a.secrets.Lines, Tunnel: a.tunnel, Started: a.recordStart, Fetched: a.recordFetch,
 		LogDir: cfg.Processes.LogDir, LogBytes: int64(cfg.Processes.LogSize), PIDDir: cfg.Processes.PidDir,
+		PackageDir: cfg.Processes.PackageDir,
 	})
 	if err != nil {
 		return err

@@ -7,14 +7,15 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/egress/tunnel"
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // tunnel serves the proxy of a program in a sandbox (supervisor.Options.Tunnel).
 // Hosts that the operator wrote may be private; those that only fit a pattern may
 // not, since whoever runs that domain says where its names lead.
-func (a *App) tunnel(ctx context.Context, l net.Listener, server string, hosts []string) {
-	policy := egress.Policy{Name: "sandbox of " + server, Only: hosts}
-	for _, host := range hosts {
+func (a *App) tunnel(ctx context.Context, l net.Listener, server string, rules *sandbox.Rules) {
+	policy := egress.Policy{Name: "sandbox of " + server, Only: rules.Hosts}
+	for _, host := range rules.Hosts {
 		if !strings.Contains(host, "*") {
 			policy.Allow = append(policy.Allow, host)
 		}

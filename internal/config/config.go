@@ -99,6 +99,9 @@ type Processes struct {
 	LogSize Size `yaml:"log_size" default:"10MiB" min:"64KiB" max:"10GiB"`
 	// Directory for one file per running server with its process id. When empty none are written.
 	PidDir string `yaml:"pid_dir" env:"MCP_PID_DIR" path:"true" example:"~/.mcp/pids"`
+	// Directory for the packages of npx and uvx commands that are fetched beforehand (sandbox.fetch). Programs in a sandbox
+	// must not be able to write there. When empty it is packages beside state.path, or in the user's directory for state.
+	PackageDir string `yaml:"package_dir" path:"true" example:"/var/lib/dragoman/packages"`
 	// Whether servers start all at once. When false they start one after the other in the order of their names, each
 	// when the one before it is ready or has used up its startup_timeout.
 	Parallel bool `yaml:"parallel" default:"true" env:"MCP_PARALLEL_STARTUP"`

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -78,6 +79,9 @@ func (c *Config) complete(result strict.Result, env func(string) (string, bool))
 	}
 	if c.State.Driver == "sqlite" && c.State.Path == "" {
 		c.State.Path = stateFile(env)
+	}
+	if state := cmp.Or(c.State.Path, stateFile(env)); c.Processes.PackageDir == "" && state != "" {
+		c.Processes.PackageDir = filepath.Join(filepath.Dir(state), "packages")
 	}
 	var faults strict.Faults
 	for name, s := range c.Servers {

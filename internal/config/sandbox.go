@@ -28,6 +28,11 @@ type Sandbox struct {
 	// Where the proxy leads: names of hosts, *.example.org for all below one, addresses and networks. When empty it is
 	// every public address. A name or address that stands here may be a private one; what a name with * means may not.
 	Hosts []string `yaml:"hosts" aka:"allowed_hosts" example:"[api.example.org, \"*.files.example.org\"]"`
+	// Whether a proxy that the gateway itself has to go through (HTTPS_PROXY) may judge the addresses of names that are
+	// not written out in hosts. Only where that proxy refuses private addresses: without it such names are judged here.
+	TrustProxy bool `yaml:"trust_proxy" default:"false"`
+	// How the package of a program is fetched that npx or uvx would start.
+	Fetch Fetch `yaml:"fetch"`
 	// Whether the program may gain privileges, by sudo for one. Only at level 0.
 	Privileges bool `yaml:"privileges" default:"false"`
 	// Most files that one process has open. 0 means as many as the gateway.
@@ -41,6 +46,24 @@ type Sandbox struct {
 	CPUTime time.Duration `yaml:"cpu_time" default:"0s" min:"0s" max:"8760h"`
 	// Most processes and threads at once. 0 means no limit. It takes control groups.
 	Processes int `yaml:"processes" default:"0" min:"0" max:"1000000"`
+}
+
+// Fetch says how the package of an npx or uvx command is fetched: in a phase of its own, over a proxy of the gateway that
+// leads to registries only. Then its program is started with the sandbox that is configured, without npx.
+type Fetch struct {
+	// Whether there is such a phase: auto is where the program's network is none or proxy, at level 1 and above; never
+	// leaves it to npx and uvx themselves.
+	When string `yaml:"when" default:"auto" enum:"auto|always|never"`
+	// Where packages may come from, as in hosts. When empty these are the registries of npm's settings, or the indexes of
+	// uv's; with none there, uv may reach every public address.
+	Hosts []string `yaml:"hosts" example:"[npm.example.org]"`
+	// Whether packages may run programs of their own while they are installed: npm's install scripts, builds of Python
+	// packages from source. These run in the fetch's sandbox.
+	Scripts bool `yaml:"scripts" default:"false"`
+	// How long it may take; that is no part of startup_timeout.
+	Timeout time.Duration `yaml:"timeout" default:"5m" min:"1s" max:"1h"`
+	// Most bytes that are installed.
+	Size Size `yaml:"size" default:"1GiB" min:"1MiB" max:"100GiB"`
 }
 
 // sandbox refuses what contradicts itself.
@@ -58,9 +81,12 @@ func (c *checker) sandbox(path string, s Sandbox) {
 	if len(s.Hosts) > 0 && s.Network != "proxy" && c.either(path, "sandbox.network", "sandbox.hosts") {
 		c.fault(path+".sandbox.hosts", "counts for network: proxy only, and network is "+s.Network, "make network proxy, or remove hosts")
 	}
-	for i, host := range s.Hosts {
-		if host == "" || strings.Contains(host, "://") || strings.ContainsAny(host, " \t@?#") {
-			c.fault(fmt.Sprintf("%s.sandbox.hosts[%d]", path, i), fmt.Sprintf("%q is no host", host), "write a name, an address or a network, without scheme and port")
+	for place, hosts := range map[string][]string{"hosts": s.Hosts, "fetch.hosts": s.Fetch.Hosts} {
+		for i, host := range hosts {
+			if host == "" || strings.Contains(host, "://") || strings.ContainsAny(host, " \t@?#") {
+				c.fault(fmt.Sprintf("%s.sandbox.%s[%d]", path, place, i), fmt.Sprintf("%q is no host", host),
+					"write a name, an address or a network, without scheme and port")
+			}
 		}
 	}
 	if s.CPUTime%time.Second != 0 {

@@ -24,10 +24,12 @@ type Child struct {
 	quit chan struct{} // closed by the first Close
 	wg   sync.WaitGroup
 
+	errand *fetch // of its package; nil when none is fetched beforehand
+
 	mu      sync.Mutex // guards the rest
 	state   State
-	start   *startup // under way in StateStarting
-	proc    *Process // in StateRunning and StateStopping
+	start   *startup // under way in stateStarting
+	proc    *Process // in StateRunning and stateStopping
 	last    *Process // the latest that ran
 	starts  int      // processes that ran
 	record  record
@@ -67,7 +69,12 @@ type Status struct {
 // it returns a *CrashLoopError at once. When ctx ends first its error is returned together with what was waited for;
 // the start goes on for whoever asks next. A command that cannot be started is an error at once, a *NotFoundError if it
 // is not there, and counts like an exit.
+//
+// What npx or uvx would start is fetched first, where that is configured: see Prepare.
 func (c *Child) Acquire(ctx context.Context) (*Process, error) {
+	if err := c.Prepare(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		c.mu.Lock()
 		proc, start, err := c.demand()
@@ -101,11 +108,11 @@ func (c *Child) demand() (*Process, *startup, error) {
 		return c.proc, nil, nil
 	case StateCrashLoop:
 		return nil, nil, &CrashLoopError{Name: c.spec.Name, Exits: c.record.row, Wait: max(0, time.Until(c.until)), Err: c.failure}
-	case StateStarting:
+	case stateStarting:
 		return nil, c.start, nil
 	case StateStopped:
 		c.start = &startup{done: make(chan struct{})}
-		c.enter(StateStarting, nil)
+		c.enter(stateStarting, nil)
 		c.wg.Go(c.run)
 		return nil, c.start, nil
 	default:
@@ -179,7 +186,7 @@ func (c *Child) run() {
 func (c *Child) spawn() (*Process, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.spec.StartTimeout)
 	defer cancel()
-	l, confined, err := c.sup.launch(ctx, &c.spec)
+	l, confined, err := c.sup.launch(ctx, c.fetchedSpec())
 	c.mu.Lock()
 	c.confined = confined
 	c.mu.Unlock()
@@ -236,7 +243,7 @@ func (c *Child) watch(p *Process) {
 	uptime := time.Since(p.started)
 	c.mu.Lock()
 	if c.state == StateRunning {
-		c.enter(StateStopping, nil) // before Done, so that nobody who saw that gets this process again
+		c.enter(stateStopping, nil) // before Done, so that nobody who saw that gets this process again
 	}
 	c.mu.Unlock()
 	_ = p.task.stdin.Close() // the owner may have closed it; wakes a blocked writer
@@ -256,7 +263,7 @@ func (c *Child) watch(p *Process) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.proc = nil
-	if asked {
+	if asked || c.spec.once {
 		c.log.Log(ctx, c.level(0), "child stopped", "pid", p.PID())
 		c.enter(StateStopped, nil)
 		return
@@ -329,15 +336,15 @@ func (c *Child) Stop(ctx context.Context) error {
 		state, proc, start, changed := c.state, c.proc, c.start, c.changed
 		if state == StateRunning {
 			proc.ask()
-			c.enter(StateStopping, nil)
+			c.enter(stateStopping, nil)
 		}
 		c.mu.Unlock()
 		switch state {
 		case StateRunning:
 			return c.wind(ctx, proc)
-		case StateStarting:
+		case stateStarting:
 			<-start.done // bounded by StartTimeout
-		case StateStopping:
+		case stateStopping:
 			return c.join(ctx, proc, changed)
 		default:
 			return nil
@@ -373,7 +380,7 @@ func (c *Child) settled() error {
 		c.mu.Lock()
 		state, changed := c.state, c.changed
 		c.mu.Unlock()
-		if state != StateStopping {
+		if state != stateStopping {
 			return nil
 		}
 		<-changed
@@ -399,6 +406,7 @@ func (c *Child) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.record = record{}
+	c.sup.store.pardon(c.errand)
 	if c.state == StateBackoff || c.state == StateCrashLoop {
 		c.timer.Stop()
 		c.enter(StateStopped, nil)
@@ -418,6 +426,9 @@ func (c *Child) Status() Status {
 	}
 	if c.last != nil {
 		s.Stderr = c.last.Stderr()
+	}
+	if c.state != StateRunning {
+		c.statusOfFetch(&s)
 	}
 	return s
 }

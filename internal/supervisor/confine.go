@@ -16,6 +16,10 @@ import (
 type Confinement struct {
 	Level  sandbox.Level
 	Wanted sandbox.Level
+	// Phase is "fetch" for what fetches a package, "run" for a program that was fetched before; else empty.
+	Phase string
+	// Package is what is fetched, or was; with its version where that is known. Empty without a Phase.
+	Package string
 	// Notes say what of its rules is not enforced, and why; empty when all is.
 	Notes []string
 }
@@ -26,13 +30,20 @@ func RulesOf(u config.Upkeep) sandbox.Rules {
 	r := sandbox.Rules{
 		Level: sandbox.Level(s.Level), MinLevel: sandbox.Level(s.MinLevel), Read: s.Read, Write: s.Write,
 		NoNetwork: s.Network == "none" || s.Network == "proxy" || s.Network == "auto" && s.Level >= int(sandbox.Namespaces),
-		Proxy:     s.Network == "proxy", Hosts: s.Hosts,
+		Proxy:     s.Network == "proxy", Hosts: s.Hosts, TrustProxy: s.TrustProxy,
 		Limits: sandbox.Limits{OpenFiles: uint64(s.OpenFiles), FileBytes: uint64(s.FileSize), AddressSpace: uint64(s.AddressSpace),
 			CPUSeconds: uint64(s.CPUTime / time.Second)},
 		Bounds: sandbox.Bounds{Memory: int64(u.MemoryLimit), CPU: u.CPUQuota / 100, Processes: s.Processes},
 	}
 	if s.Privileges {
 		r.Level = sandbox.Off
+	}
+	f := s.Fetch
+	if f.When == "always" || f.When == "auto" && r.NoNetwork && s.Level >= int(sandbox.Files) {
+		r.Fetch = sandbox.Fetch{Before: true, Least: sandbox.Files, Hosts: f.Hosts, Scripts: f.Scripts, Timeout: f.Timeout, Bytes: int64(f.Size)}
+		if f.When == "always" {
+			r.Fetch.Least = sandbox.Off
+		}
 	}
 	return r
 }
@@ -52,10 +63,20 @@ func (s *Supervisor) Sandboxes(ctx context.Context) sandbox.Report {
 	return *s.probed
 }
 
+// known is the level that this system gives to children, if it was found already; else the highest.
+func (s *Supervisor) known() sandbox.Level {
+	s.probeMu.Lock()
+	defer s.probeMu.Unlock()
+	if s.probed == nil {
+		return sandbox.Calls
+	}
+	return s.probed.Level
+}
+
 // confine completes a launch with the sandbox that its rules ask for.
 func (s *Supervisor) confine(ctx context.Context, l *launch, spec *Spec) (Confinement, error) {
 	r := &spec.Sandbox
-	c := Confinement{Level: min(r.Level, sandbox.Clean), Wanted: r.Level}
+	c := Confinement{Level: min(r.Level, sandbox.Clean), Wanted: r.Level, Phase: spec.phase, Package: spec.pack, Notes: slices.Clone(spec.notes)}
 	plan := &sandbox.Plan{Level: r.Level, NoNetwork: r.NoNetwork, Limits: r.Limits}
 	l.plan = plan
 	if r.Level <= sandbox.Clean && r.Bounds == (sandbox.Bounds{}) {
@@ -72,8 +93,13 @@ func (s *Supervisor) confine(ctx context.Context, l *launch, spec *Spec) (Confin
 	}
 	if plan.Level >= sandbox.Files {
 		variable := func(name string) string { return lookup(l.env, name) }
-		sandbox.Prepare(spec.Command[0], variable)
+		if !r.NoCaches {
+			sandbox.Prepare(spec.Command[0], variable)
+		}
 		read, write := sandbox.Defaults(l.path, spec.Dir, variable)
+		if r.NoCaches {
+			write = sandbox.Temporary(variable)
+		}
 		for _, path := range slices.Concat(r.Read, r.Write) {
 			if _, err := os.Stat(path); err != nil {
 				c.Notes = append(c.Notes, fmt.Sprintf("read and write: %v", err))
@@ -149,6 +175,9 @@ func guardMemory(p *Process, limit int64) {
 // String is the confinement in a line for health reports.
 func (c Confinement) String() string {
 	text := "level " + c.Level.String()
+	if c.Phase != "" {
+		text += ", " + c.Phase + " phase of " + c.Package
+	}
 	if len(c.Notes) > 0 {
 		text += " (" + strings.Join(c.Notes, "; ") + ")"
 	}

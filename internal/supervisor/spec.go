@@ -45,6 +45,11 @@ type Spec struct {
 	// OnChange is told each state change, in order. It runs with the child's lock held: it must not block and must not
 	// call the Child. nil is fine.
 	OnChange func(Change)
+
+	// Of a command of the supervisor's own, and of what it fetched before:
+	phase, pack string   // see Confinement
+	notes       []string // what is not enforced, whatever the system gives
+	once        bool     // its end is no crash, and it is not started again
 }
 
 // Change is one step of a child from one state to another.
@@ -61,11 +66,12 @@ type State int
 // The states of a child. Only Running has a process that can be used.
 const (
 	StateStopped   State = iota // no process, a start is allowed at once
-	StateStarting               // the program is being started
+	stateStarting               // the program is being started
 	StateRunning                // a process runs
 	StateBackoff                // it ended by itself; the next start waits for the backoff to pass
 	StateCrashLoop              // it ended too often; starts are refused until the pause has passed
-	StateStopping               // the process and what it started are being ended
+	stateStopping               // the process and what it started are being ended
+	stateFetching               // no process; its package is being fetched (only in Status)
 )
 
 // String is the name used in logs, metrics and health reports.
@@ -73,7 +79,7 @@ func (s State) String() string {
 	switch s {
 	case StateStopped:
 		return "stopped"
-	case StateStarting:
+	case stateStarting:
 		return "starting"
 	case StateRunning:
 		return "running"
@@ -81,8 +87,10 @@ func (s State) String() string {
 		return "backoff"
 	case StateCrashLoop:
 		return "crash-loop"
-	case StateStopping:
+	case stateStopping:
 		return "stopping"
+	case stateFetching:
+		return "fetching"
 	default:
 		return fmt.Sprintf("state %d", int(s))
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/parcel"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
@@ -42,10 +43,15 @@ type Options struct {
 	// Started is told of each process that was started and of how far it is kept from the rest, in a goroutine that Close
 	// waits for; nil is fine.
 	Started func(server string, pid int, c Confinement)
+	// Fetched is told of each package that was fetched, or was not, in a goroutine that Close waits for; nil is fine.
+	Fetched func(server string, r parcel.Report)
+	// PackageDir is where packages are fetched into, one directory for each; it is made when the first one is. Children
+	// must not be able to write there. When empty nothing is fetched beforehand, which is reported.
+	PackageDir string
 	// Tunnel serves the proxy of a child whose sandbox has one: it takes connections of l until ctx ends or l is closed,
-	// closes it, and returns when all of them have ended. server is the child's name, hosts are those of its rules. Nil
-	// leaves such children without a network.
-	Tunnel func(ctx context.Context, l net.Listener, server string, hosts []string)
+	// closes it, and returns when all of them have ended. server is the child's name, rules are its own, of which Hosts
+	// and TrustProxy count. Nil leaves such children without a network.
+	Tunnel func(ctx context.Context, l net.Listener, server string, rules *sandbox.Rules)
 	// PIDDir gets NAME.pid, with one process id per line; empty means none.
 	PIDDir string
 	// Direct starts children without the guard, with the lesser promise of other systems (see the package comment). It is
@@ -59,10 +65,11 @@ type Supervisor struct {
 	log     *slog.Logger
 	redact  func() func(string) string
 	told    func(string, int, Confinement)
-	tunnel  func(context.Context, net.Listener, string, []string)
+	tunnel  func(context.Context, net.Listener, string, *sandbox.Rules)
 	environ []string
 	spawner spawner
 	traces  *traces
+	store   *store
 
 	probeMu sync.Mutex      // guards probed, and is held while sandboxes are tried
 	probed  *sandbox.Report // nil before anybody asked
@@ -106,7 +113,7 @@ func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
 	if opts.LogFiles <= 0 {
 		opts.LogFiles = 1
 	}
-	return &Supervisor{
+	sup := &Supervisor{
 		times:   times{linger: lingerTime, lastWords: lastWordsTime},
 		log:     opts.Log,
 		redact:  opts.Redact,
@@ -116,7 +123,9 @@ func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
 		spawner: s,
 		traces: &traces{logDir: opts.LogDir, pidDir: opts.PIDDir, logBytes: opts.LogBytes, logFiles: opts.LogFiles,
 			logs: map[string]*logFile{}, pids: map[string][]int{}},
-	}, nil
+	}
+	sup.store = newStore(sup, opts.PackageDir, opts.Fetched)
+	return sup, nil
 }
 
 // Add makes a child that is not started yet. The caller closes it, or the supervisor does in Close. A wrong spec is
@@ -135,6 +144,7 @@ func (s *Supervisor) Add(spec Spec) (*Child, error) {
 		return nil, err
 	}
 	c := &Child{
+		errand:  newFetch(&spec),
 		spec:    spec.complete(),
 		sup:     s,
 		log:     s.log.With("server", spec.Name),
@@ -158,6 +168,7 @@ func (s *Supervisor) Close() error {
 		wg.Go(func() { errs[i] = c.Close() })
 	}
 	wg.Wait()
+	s.store.close()
 	s.spawner.close()
 	return errors.Join(errs...)
 }

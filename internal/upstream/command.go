@@ -161,15 +161,30 @@ func specOf(u *Upstream) supervisor.Spec {
 	}
 }
 
-// open starts a process and agrees with it on a revision. A crash loop is an
-// error at once; a backoff is waited for.
-func (c *command) open(ctx context.Context, client *mcp.Client) (*opened, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.u.cfg.StartupTimeout)
-	defer cancel()
-	child, err := c.take(ctx)
+// ready takes a child whose package is there. Fetching that has a bound of its own.
+func (c *command) ready(ctx context.Context) (*supervisor.Child, error) {
+	soon, cancel := context.WithTimeout(ctx, c.u.cfg.StartupTimeout)
+	child, err := c.take(soon)
+	cancel()
 	if err != nil {
 		return nil, err
 	}
+	if err := child.Prepare(ctx); err != nil {
+		c.give(child)
+		return nil, err
+	}
+	return child, nil
+}
+
+// open starts a process and agrees with it on a revision. A crash loop is an
+// error at once; a backoff is waited for.
+func (c *command) open(ctx context.Context, client *mcp.Client) (*opened, error) {
+	child, err := c.ready(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.u.cfg.StartupTimeout)
+	defer cancel()
 	run := &run{command: c, child: child}
 	o, err := c.dialogue.open(ctx, client, run.dial)
 	if err != nil {

@@ -126,7 +126,8 @@ func hopeless(err error) bool {
 	var crash *supervisor.CrashLoopError
 	var ended *endedError
 	var ill *illError
-	return errors.As(err, &missing) || errors.As(err, &crash) || errors.As(err, &ended) || errors.As(err, &ill) ||
+	var fetch *supervisor.FetchError
+	return errors.As(err, &fetch) || errors.As(err, &missing) || errors.As(err, &crash) || errors.As(err, &ended) || errors.As(err, &ill) ||
 		errors.Is(err, errRemoved) || errors.Is(err, errFleet)
 }
 
@@ -191,6 +192,7 @@ func publicReason(err error) string {
 	var missing *supervisor.NotFoundError
 	var crash *supervisor.CrashLoopError
 	var exit *supervisor.ExitError
+	var fetch *supervisor.FetchError
 	var dns *net.DNSError
 	var ended *endedError
 	var ill *illError
@@ -205,6 +207,8 @@ func publicReason(err error) string {
 		return "its program ended, and restart.enabled is false"
 	case errors.As(err, &missing):
 		return "its program was not found; check command"
+	case errors.As(err, &fetch):
+		return "its package could not be fetched; it is tried again later, see the log for what was said"
 	case errors.As(err, &crash):
 		return "its program keeps ending; it is tried again later, see the log for its last words"
 	case errors.As(err, &exit):

@@ -139,7 +139,7 @@ func (r *replica) status(st *Status) (rs ReplicaStatus, why error, opening bool)
 
 func (rs *ReplicaStatus) process(s supervisor.Status) {
 	rs.Process, rs.PID, rs.Starts, rs.Started, rs.Stderr = s.State.String(), s.PID, s.Starts, s.Started, s.Stderr
-	if s.Starts > 0 {
+	if s.Starts > 0 || s.Sandbox.Phase != "" {
 		rs.Sandbox = s.Sandbox.String()
 	}
 }

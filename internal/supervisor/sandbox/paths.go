@@ -48,7 +48,7 @@ func Defaults(program, dir string, lookup func(string) string) (read, write []st
 			read = append(read, own(filepath.Join(entry, "x"), home)...)
 		}
 	}
-	write = []string{"/tmp", "/dev/shm"}
+	write = Temporary(lookup)
 	for _, name := range cacheVariables() {
 		if path := lookup(name); filepath.IsAbs(path) && !broad(path, home) {
 			write = append(write, path)
@@ -63,6 +63,17 @@ func Defaults(program, dir string, lookup func(string) string) (read, write []st
 		}
 	}
 	return compact(read), compact(write)
+}
+
+// Temporary are directories for files that do not last: what is left of the paths to write to without any cache.
+func Temporary(lookup func(string) string) []string {
+	dirs := []string{"/tmp", "/dev/shm"}
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+		if path := lookup(name); filepath.IsAbs(path) && !broad(path, lookup("HOME")) {
+			dirs = append(dirs, path)
+		}
+	}
+	return compact(dirs)
 }
 
 // own are the directories of a program: its own and that of the file behind

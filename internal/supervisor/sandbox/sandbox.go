@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Level says how much a child is kept from. Each has all that those below it have.
@@ -71,9 +72,29 @@ type Rules struct {
 	// Proxy, besides NoNetwork, gives it a proxy on its own loopback, which reaches Hosts; from level 2 on.
 	Proxy bool
 	// Hosts are destinations, as internal/egress reads them; none means all that are public.
-	Hosts  []string
+	Hosts []string
+	// TrustProxy leaves addresses that cannot be judged here to the proxy that the gateway itself has to go through.
+	TrustProxy bool
+	// NoCaches keeps it from the caches of package managers, which it may otherwise write to.
+	NoCaches bool
+	// Fetch says how the package of a child is fetched that is started by npx or uvx.
+	Fetch  Fetch
 	Limits Limits
 	Bounds Bounds
+}
+
+// Fetch says how a package is fetched before its program is started. The zero value leaves that to the launcher.
+type Fetch struct {
+	// Before says that it is fetched beforehand, and the program then started without the launcher, on systems that
+	// give Least at least.
+	Before bool
+	Least  Level
+	// Hosts are where it may be fetched from, as internal/egress reads them; none means those of the client's settings.
+	Hosts []string
+	// Scripts lets what is fetched run programs of its own while it is installed.
+	Scripts bool
+	Timeout time.Duration // of all of it
+	Bytes   int64         // of what is installed, and of what comes over the network, each
 }
 
 // Plan is all that the process needs to know that becomes the child.

@@ -1,0 +1,187 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/parcel"
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
+)
+
+// What npx and uvx start is fetched in a phase of its own, where the program itself has no network: the client that
+// they are made of (npm, uv) fetches it into a directory, with a proxy as its only way out that leads to registries, and
+// without running anything of it. Then the program is started from there, with what its sandbox gives it, which neither
+// has to include a network nor the client's cache.
+
+// fetch is what a child needs to have fetched, and what has come of it.
+type fetch struct {
+	parcel *parcel.Parcel // nil when it is not known how to fetch it
+	rules  sandbox.Fetch
+	key    string
+	note   string // why it is left to the launcher; empty when it is not
+
+	got *fetched // after Prepare; guarded by Child.mu, as is err
+	err error    // why the latest Prepare failed
+}
+
+// Defaults of what bounds a fetch.
+const (
+	fetchTime  = 5 * time.Minute
+	fetchBytes = 1 << 30
+)
+
+// newFetch is nil for what is not to be fetched beforehand.
+func newFetch(spec *Spec) *fetch {
+	rules := spec.Sandbox.Fetch
+	if !rules.Before {
+		return nil
+	}
+	if rules.Timeout <= 0 {
+		rules.Timeout = fetchTime
+	}
+	if rules.Bytes <= 0 {
+		rules.Bytes = fetchBytes
+	}
+	p, err := parcel.Parse(spec.Command)
+	switch {
+	case err != nil:
+		return &fetch{note: fmt.Sprintf("fetch: the package %v, so that %s does it at each start", err, spec.Command[0])}
+	case p == nil:
+		return nil
+	case p.Local(spec.Dir):
+		return nil // it is there already, and the launcher takes it from there
+	}
+	return &fetch{parcel: p, rules: rules, key: p.Key(rules.Scripts)}
+}
+
+// Prepare fetches the child's package if that is to be done and has not been, and waits for it at most until ctx ends;
+// the fetch goes on for whoever asks next. Several children may wait for the same package. What is there already takes
+// no network, and a moment. A *FetchError says why there is no package; for a while after one there is no other try.
+func (c *Child) Prepare(ctx context.Context) error {
+	f := c.errand
+	if f == nil || f.parcel == nil {
+		return nil
+	}
+	c.mu.Lock()
+	runs := c.state == StateRunning || c.state == stateStarting
+	c.mu.Unlock()
+	if runs {
+		return nil
+	}
+	if c.sup.Sandboxes(ctx).Level < f.rules.Least {
+		return nil // the program has all that its launcher needs
+	}
+	got, err := c.sup.store.get(ctx, c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.got, f.err = got, err
+	return err
+}
+
+// fetchedSpec is what is started: the program of the package that was fetched, or what is configured.
+func (c *Child) fetchedSpec() *Spec {
+	f := c.errand
+	if f == nil {
+		return &c.spec
+	}
+	spec := c.spec
+	if f.note != "" {
+		spec.notes = append(slices.Clone(spec.notes), f.note)
+	}
+	c.mu.Lock()
+	got := f.got
+	c.mu.Unlock()
+	if got == nil {
+		return &spec
+	}
+	spec.phase, spec.pack = "run", got.Package
+	spec.notes = append(slices.Clone(spec.notes), got.notes()...)
+	spec.Command = append([]string{got.found.Program}, f.parcel.Args...)
+	spec.Sandbox.Read = append(slices.Clone(spec.Sandbox.Read), got.dir)
+	spec.Sandbox.NoCaches = true
+	spec.Env = maps.Clone(spec.Env)
+	if spec.Env == nil {
+		spec.Env = map[string]string{}
+	}
+	spec.Env["PATH"] = got.found.Bin + ":" + lookup(environ(c.sup.environ, c.spec.Env), "PATH") // as the launchers do
+	return &spec
+}
+
+// statusOfFetch adds a fetch that is under way, or has failed, to a status. c.mu is held.
+func (c *Child) statusOfFetch(s *Status) {
+	f := c.errand
+	if f == nil || f.parcel == nil {
+		return
+	}
+	if under, confined := c.sup.store.underWay(f.key); under {
+		s.State, s.Sandbox = stateFetching, confined
+	} else if f.err != nil && s.Err == nil {
+		s.Err = f.err
+	}
+}
+
+// FetchError says why the package of a child could not be fetched. It unwraps to a *NotFoundError only: an
+// ExitError in it is not one of the child.
+type FetchError struct {
+	Name    string   // of the server
+	Package string   // as it is asked for
+	Hosts   []string // from where it could be fetched; none means every public address
+	Wait    time.Duration
+	Err     error
+
+	rules sandbox.Fetch
+}
+
+// Error says what, why, and what to do.
+func (e *FetchError) Error() string {
+	text := fmt.Sprintf("fetch package %s of server %q: %v", e.Package, e.Name, e.Err)
+	if hint := e.Remedy(); hint != "" {
+		text += "; " + hint
+	}
+	if e.Wait > 0 {
+		text += fmt.Sprintf("; next try in %s", round(e.Wait))
+	}
+	return text
+}
+
+// errTime and errSize are why a fetch is ended.
+var (
+	errTime = errors.New("its time is used up")
+	errSize = errors.New("it is larger than it may be")
+)
+
+// Unwrap gives a *NotFoundError, if that is the reason.
+func (e *FetchError) Unwrap() error {
+	var missing *NotFoundError
+	if errors.As(e.Err, &missing) {
+		return missing
+	}
+	return nil
+}
+
+// Remedy says what to do, and is empty where the reason says it.
+func (e *FetchError) Remedy() string {
+	var exit *ExitError
+	switch {
+	case errors.Is(e.Err, errTime):
+		return fmt.Sprintf("if it needs longer than %s, set sandbox.fetch.timeout", e.rules.Timeout)
+	case errors.Is(e.Err, errSize):
+		return fmt.Sprintf("if it needs more than %d MiB, set sandbox.fetch.size", e.rules.Bytes>>20)
+	case !errors.As(e.Err, &exit):
+		return ""
+	}
+	said := strings.ToLower(strings.Join(exit.Stderr, " "))
+	if !e.rules.Scripts && (strings.Contains(said, "no-build") || strings.Contains(said, "source distribution")) {
+		return "it has to be built from source, which sandbox.fetch.scripts: true allows"
+	}
+	from := "it may come from every public address and from no private one"
+	if len(e.Hosts) > 0 {
+		from = "it may only come from " + strings.Join(e.Hosts, ", ")
+	}
+	return from + ", unless sandbox.fetch.hosts says otherwise"
+}

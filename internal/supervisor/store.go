@@ -1,0 +1,287 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/parcel"
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
+)
+
+// Waits and bounds of fetches that are nobody's to configure.
+const (
+	fetchesAtOnce   = 2 // others wait for their turn, within their own time
+	fetchBackoff    = 5 * time.Second
+	maxFetchBackoff = 5 * time.Minute
+	fetchMemory     = 2 << 30 // of the client, which is not the server that memory_limit is about
+	keptFetches     = 2       // of one package: the one before may still be in use
+)
+
+// markerName is the file that says that the directory around it is complete: it is written last.
+const markerName = "fetched.json"
+
+// store keeps fetched packages:
+//
+//	PackageDir/KEY/TIME-…/               one fetch
+//	                      fetched.json   it is complete
+//	                      node_modules/  or venv/
+//
+// A directory is never changed once it is complete, since programs run from it.
+type store struct {
+	sup    *Supervisor
+	dir    string // empty: there is no place
+	told   func(string, parcel.Report)
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	places chan struct{}
+
+	mu     sync.Mutex // guards what follows
+	shelf  map[string]*shelf
+	closed bool
+}
+
+// shelf is what is known of one key. There are as many as servers.
+type shelf struct {
+	flight *flight // the fetch that is under way
+	fresh  bool    // what moves was looked for since this process started
+	row    int     // failures since the last success
+	until  time.Time
+	err    *FetchError // of the last failure
+}
+
+// flight is one fetch.
+type flight struct {
+	done     chan struct{}
+	since    time.Time
+	confined Confinement
+	got      *fetched // with err, set before done is closed
+	err      error
+}
+
+// fetched is a package that is there.
+type fetched struct {
+	Package string        `json:"package"` // with its version
+	Level   sandbox.Level `json:"level"`   // that it was fetched at
+	Open    bool          `json:"open"`    // and with the network of the machine
+	At      time.Time     `json:"at"`
+
+	dir   string
+	found parcel.Found
+	stale error // why it is not a newer one
+}
+
+// notes say what a user may want to know of it.
+func (f *fetched) notes() (notes []string) {
+	if f.Open {
+		notes = append(notes, "fetch: with the network of the machine, since there is no proxy below level 2")
+	}
+	if len(f.found.Unrun) > 0 {
+		notes = append(notes, "fetch: the install scripts of "+strings.Join(f.found.Unrun, ", ")+
+			" were not run; if the program does not work without, set sandbox.fetch.scripts")
+	}
+	if f.stale != nil {
+		notes = append(notes, fmt.Sprintf("fetch: what was fetched on %s is used, since no newer could be: %v", f.At.Format(time.DateOnly), f.stale))
+	}
+	return notes
+}
+
+func newStore(sup *Supervisor, dir string, told func(string, parcel.Report)) *store {
+	s := &store{sup: sup, dir: dir, told: told, places: make(chan struct{}, fetchesAtOnce), shelf: map[string]*shelf{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// close ends all fetches and waits for them.
+func (s *store) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.wg.Wait()
+}
+
+// get returns the package of a child.
+func (s *store) get(ctx context.Context, c *Child) (*fetched, error) {
+	f, have, err := s.demand(c)
+	if f == nil {
+		return have, err
+	}
+	select {
+	case <-f.done:
+		return f.got, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for package %s of server %q, which is being fetched for %s and goes on: %w",
+			c.errand.parcel, c.spec.Name, round(time.Since(f.since)), context.Cause(ctx))
+	}
+}
+
+// demand gives a fetch to wait for, what is there, or an error.
+func (s *store) demand(c *Child) (*flight, *fetched, error) {
+	e := c.errand
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, ErrClosed
+	}
+	sh := s.shelf[e.key]
+	if sh == nil {
+		sh = &shelf{}
+		s.shelf[e.key] = sh
+	}
+	if sh.flight != nil {
+		return sh.flight, nil, nil
+	}
+	have := s.newest(e)
+	wait := time.Until(sh.until)
+	switch {
+	case have != nil && (!e.parcel.Moving || sh.fresh):
+		return nil, have, nil
+	case wait > 0 && have != nil:
+		have.stale = sh.err.Err
+		return nil, have, nil
+	case wait > 0:
+		again := *sh.err
+		again.Name, again.Wait = c.spec.Name, wait
+		return nil, nil, &again
+	case s.dir == "":
+		return nil, nil, &FetchError{Name: c.spec.Name, Package: e.parcel.String(), Err: errors.New("no directory for packages is configured: set processes.package_dir")}
+	}
+	f := &flight{done: make(chan struct{}), since: time.Now()}
+	f.confined = Confinement{Level: min(max(c.spec.Sandbox.Level, sandbox.Namespaces), s.sup.known()), Wanted: c.spec.Sandbox.Level,
+		Phase: "fetch", Package: e.parcel.String()}
+	sh.flight = f
+	s.wg.Go(func() { s.fly(c, sh, f, have) })
+	return f, nil, nil
+}
+
+// fly fetches, and tells who waits and who listens.
+func (s *store) fly(c *Child, sh *shelf, f *flight, have *fetched) {
+	e := c.errand
+	ctx, cancel := context.WithTimeoutCause(s.ctx, e.rules.Timeout, errTime)
+	defer cancel()
+	t := &trip{store: s, child: c, ctx: ctx}
+	c.log.Info("package is being fetched", "package", e.parcel.String())
+	got, err := t.fetch()
+	if ctx.Err() != nil && err != nil && !errors.Is(err, context.Cause(ctx)) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	s.mu.Lock()
+	sh.flight = nil
+	if err == nil {
+		sh.row, sh.fresh, sh.until, sh.err = 0, true, time.Time{}, nil
+	} else {
+		sh.row++
+		wait := jitter(doubled(fetchBackoff, maxFetchBackoff, sh.row-1))
+		sh.until = time.Now().Add(wait)
+		sh.err = &FetchError{Name: c.spec.Name, Package: e.parcel.String(), Hosts: t.hosts, Wait: wait, Err: err, rules: e.rules}
+	}
+	switch {
+	case err == nil:
+		f.got = got
+	case have != nil:
+		have.stale = err
+		f.got = have
+	case s.closed:
+		f.err = ErrClosed
+	default:
+		f.err = sh.err
+	}
+	s.mu.Unlock()
+	close(f.done)
+	s.tell(c, t, f, err)
+}
+
+// tell logs and reports how a fetch ended.
+func (s *store) tell(c *Child, t *trip, f *flight, err error) {
+	told := parcel.Report{Package: c.errand.parcel.String(), Level: f.confined.Level.String(), Hosts: t.hosts, Bytes: t.bytes, Took: time.Since(f.since), Err: err}
+	if err == nil {
+		told.Package, told.Level, told.Notes = f.got.Package, f.got.Level.String(), f.got.notes()
+		c.log.Info("package was fetched", "package", told.Package, "bytes", told.Bytes, "duration", told.Took, "notes", told.Notes)
+	} else {
+		c.log.Warn("package was not fetched", "package", told.Package, "err", err)
+	}
+	if s.told != nil {
+		s.told(c.spec.Name, told)
+	}
+}
+
+// underWay reports whether a package is being fetched, and how.
+func (s *store) underWay(key string) (bool, Confinement) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sh := s.shelf[key]; sh != nil && sh.flight != nil {
+		return true, sh.flight.confined
+	}
+	return false, Confinement{}
+}
+
+// pardon lets a fetch that failed be tried again at once, and one of what moves be made again.
+func (s *store) pardon(e *fetch) {
+	if e == nil || e.parcel == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sh := s.shelf[e.key]; sh != nil {
+		sh.row, sh.until, sh.fresh = 0, time.Time{}, false
+	}
+}
+
+// fetches are the directories of one key, oldest first.
+func (s *store) fetches(key string) []string {
+	dir := filepath.Join(s.dir, key)
+	entries, err := os.ReadDir(dir)
+	if err != nil || s.dir == "" {
+		return nil // none yet
+	}
+	var dirs []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			dirs = append(dirs, filepath.Join(dir, entry.Name()))
+		}
+	}
+	slices.Sort(dirs) // their names begin with the time
+	return dirs
+}
+
+// newest is the latest complete fetch whose program is there; nil if there is none.
+func (s *store) newest(e *fetch) *fetched {
+	for _, dir := range slices.Backward(s.fetches(e.key)) {
+		text, err := os.ReadFile(filepath.Join(dir, markerName))
+		if err != nil {
+			continue
+		}
+		f := &fetched{dir: dir}
+		if json.Unmarshal(text, f) != nil {
+			continue
+		}
+		if f.found, err = e.parcel.Find(dir, e.rules.Scripts); err == nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// prune removes all fetches of a key but the latest complete ones, and those that another gateway may be making.
+func (s *store) prune(key string) {
+	complete := 0
+	for _, dir := range slices.Backward(s.fetches(key)) {
+		if _, err := os.Stat(filepath.Join(dir, markerName)); err == nil {
+			if complete++; complete <= keptFetches {
+				continue
+			}
+		} else if info, err := os.Stat(dir); err != nil || time.Since(info.ModTime()) < 2*time.Hour { // longer than any fetch may take
+			continue
+		}
+		_ = os.RemoveAll(dir) // the next prune tries again
+	}
+}
