@@ -79,7 +79,7 @@ func TestAbuseIsRefused(t *testing.T) {
 		"introspection of a type":     {`{ __type(name: "Paste") { name } }`, "introspection"},
 		"introspection in a fragment": {"{ ...f } fragment f on Query { __schema { types { name } } }", "introspection"},
 		"a costly list":               {"{ pastes(limit: 100000) { id } }", "values"},
-		"lists of lists":              {"{ people(first: 100) { edges { node { friends(first: 100) { edges { node { id } } } } } } }", "values"},
+		"lists of lists":              {"{ people(first: 200) { edges { node { friends(first: 100) { edges { node { id } } } } } } }", "values"},
 		"a size beyond all numbers":   {"{ pastes(limit: 99999999999999999999999) { id } }", "values"},
 		"lists without a size":        {"{ pastes { owner { pastes { owner { pastes { owner { pastes { id title } } } } } } } }", "back to lists of Paste"},
 		"a subscription":              {"subscription { paste { id } }", "subscriptions"},

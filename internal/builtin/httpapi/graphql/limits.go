@@ -28,8 +28,8 @@ type Limits struct {
 	Tokens int `yaml:"tokens" default:"2000" min:"10" max:"100000"`
 	// Most fields. Default 1000.
 	Fields int `yaml:"fields" default:"1000" min:"1" max:"100000"`
-	// Most values that the answer may be estimated to have. Default 30000.
-	Cost int `yaml:"cost" default:"30000" min:"1" max:"100000000"`
+	// Most values that the answer may be estimated to have. Default 50000.
+	Cost int `yaml:"cost" default:"50000" min:"1" max:"100000000"`
 	// Cycles is how often lists of which nobody says how long they are may lead
 	// back to a type that they come from; a list of a type in that type itself, as
 	// in trees, counts half. Default 1.

@@ -40,10 +40,12 @@ func (m *measure) operation(op *ast.OperationDefinition, root *ast.Definition) e
 type where struct {
 	of    *ast.Definition // nil when the schema does not know
 	times int             // how often it is in the answer
-	depth int
-	size  size // what arguments above say of a list that is yet to come
-	above *step
-	twins twins
+	// guessed is how many of the lists around it nobody has said the length of.
+	guessed int
+	depth   int
+	size    size // what arguments above say of a list that is yet to come
+	above   *step
+	twins   twins
 }
 
 // step is a type on the way from the root to a place.
@@ -162,7 +164,7 @@ func (m *measure) field(f *ast.Field, at where) error {
 	if err := m.count(f, at); err != nil {
 		return err
 	}
-	inner := where{times: at.times, depth: at.depth + 1, above: at.above, twins: twins{}}
+	inner := where{times: at.times, guessed: at.guessed, depth: at.depth + 1, above: at.above, twins: twins{}}
 	own := m.size(f.Arguments)
 	said := own
 	if own.n == 0 {
@@ -180,7 +182,10 @@ func (m *measure) field(f *ast.Field, at where) error {
 	}
 	switch {
 	case isList:
-		inner.times *= said.elements()
+		inner.times *= said.elements(at.guessed)
+		if !said.known() {
+			inner.guessed++
+		}
 	case own.n > 0:
 		inner.size = own
 	default:

@@ -12,7 +12,9 @@ import (
 
 const (
 	// unsized is how many elements a list is taken to have of which nothing is
-	// said, or which a variable says that is not known yet.
+	// said, or which a variable says that is not known yet. Inside another such
+	// list it is taken to have fewer: the lists of elements are mostly short, and
+	// guesses that are multiplied become wrong.
 	unsized = 10
 	// maxSize stands for all that is larger, and for less than none, which some
 	// APIs take for everything.
@@ -32,13 +34,13 @@ type size struct {
 // known reports whether the caller has said how long the list is.
 func (s size) known() bool { return s.n > 0 && !s.vague }
 
-// elements is how many elements a list has, by estimate. What is vague can only make
-// it longer.
-func (s size) elements() int {
+// elements is how many elements a list has, by estimate, inside a number of others of
+// which nothing is said. What is vague can only make it longer.
+func (s size) elements(inside int) int {
 	if s.known() {
 		return s.n
 	}
-	return max(s.n, unsized)
+	return max(s.n, [...]int{unsized, unsized / 2, 3}[min(inside, 2)])
 }
 
 // beyond is what a size says of lists one type further on.
