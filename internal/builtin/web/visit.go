@@ -195,6 +195,9 @@ func readAll(body io.Reader) ([]byte, error) {
 		if err == nil && len(piece) < cap(piece) {
 			continue
 		}
+		if err != nil && pieces == nil && len(piece) > pieceBytes*3/4 {
+			return piece, nil // what is kept of it is hardly larger than it
+		}
 		pieces = append(pieces, piece)
 		if err != nil {
 			return slices.Concat(pieces...), nil

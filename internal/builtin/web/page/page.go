@@ -161,7 +161,10 @@ func (p *Page) Text() string {
 // "determining the character encoding"). What is not told there, and is UTF-8, is taken for that: nothing else looks
 // like it by chance.
 func Decode(body []byte, contentType string) []byte {
-	encoding, _, certain := charset.DetermineEncoding(body, contentType)
+	encoding, name, certain := charset.DetermineEncoding(body, contentType)
+	if name == "utf-8" && utf8.Valid(body) { // as most pages say and are: there is nothing to convert
+		return bytes.TrimPrefix(body, []byte(mark))
+	}
 	if !certain {
 		if utf8.Valid(body) {
 			return body
@@ -176,8 +179,15 @@ func Decode(body []byte, contentType string) []byte {
 	if err != nil {
 		text = body
 	}
-	return bytes.ToValidUTF8(bytes.TrimPrefix(text, []byte("\xEF\xBB\xBF")), []byte("\uFFFD"))
+	text = bytes.TrimPrefix(text, []byte(mark))
+	if utf8.Valid(text) {
+		return text
+	}
+	return bytes.ToValidUTF8(text, []byte("\uFFFD"))
 }
+
+// mark is the byte order mark in UTF-8.
+const mark = "\xEF\xBB\xBF"
 
 // lateCharset is the declaration of an encoding that stands later than the 1024 bytes that the standard looks at. It is compiled
 // when it is needed, which is seldom.
