@@ -151,8 +151,8 @@ func tellReport(s *screen, r *audit.Report) {
 	}{
 		{r.Retired, "records before were removed on purpose, which is signed"},
 		{r.Unsealed, "records are after the last checkpoint: had there been more of them, nobody could tell"},
-		{r.Unfinished, "calls have no outcome: they are under way, or were cut short by a crash"},
-		{r.Recoveries, "times something was cut off that had not been acknowledged, after a crash or a failure of the disk"},
+		{r.Unfinished, "calls have no outcome: they are under way, or were cut short by a crash; a loss of power takes outcomes of 20 ms too"},
+		{r.Recoveries, "times something was cut off that was not on disk yet, after a crash or a failure of the disk"},
 		{uint64(r.Torn), "bytes at the end are no whole record: being written, or left by a crash"},
 	} {
 		if note.n > 0 {

@@ -12,14 +12,19 @@
 // its own, so that no line can be changed, left out or moved without changing
 // all that follow. Checkpoints, signed with Ed25519 and kept in another place,
 // say what the hash was at a record, so that not all can be written anew, nor
-// the end be cut off. "batch" is the record with which the flush to the disk
-// began that a record was part of: by it a tail that was torn by a crash is
-// told from records that were acknowledged and damaged later.
+// the end be cut off. "batch" is the first record that was not known to be on
+// disk when a record was made: by it a tail that was torn by a crash is
+// told from records that were on disk and damaged later.
 //
-// Records that arrive while the disk is busy share the next flush. A record is
-// acknowledged when the flush has succeeded, and never when it has not: then the
-// log refuses everything until it could cut off what was not acknowledged, go on
-// in a new segment, and write down there that it did.
+// An intent is acknowledged when it is on disk, an outcome when it is in the file:
+// it survives the end of the process, and is on disk with the next flush, which
+// comes with the next intent or after [quietFor]. What a loss of power
+// takes is outcomes of that long; their calls are in the log as begun and not ended.
+//
+// Records that arrive while the disk is busy share the next flush. When one fails,
+// no intent of it is acknowledged, and the log refuses everything until it could
+// cut off what is not on disk, go on in a new segment, and write down there that
+// it did, and once more the outcomes that had been acknowledged.
 //
 // The package does not know what is allowed, and not what a secret is: it is
 // given a decision and a redactor.
@@ -92,15 +97,22 @@ type Log struct {
 	texts sync.Pool // of *[]byte, for a record each
 	lock  func() error
 	sink  *sealer
-	disk  *disk // of the writer alone
+
+	out      chan struct{} // holds one: who may write into the file, and guards what follows
+	disk     *disk
+	unsynced []*batch // taken, and not known to be on disk
+	flushing *group   // what is being flushed; nil while nothing is, or when it has failed
 
 	inside atomic.Int64 // calls that are recorded before and after, and have not been answered
 
 	mu      sync.Mutex // guards what follows
 	next    *batch     // being filled
-	spare   memory     // for the batch after it
+	group   *group     // of what is flushed next
+	spare   []memory   // for batches to come
+	held    int        // bytes that were taken from next and are not on disk
 	crowd   int        // how many calls there were at once, of late
 	seq     uint64     // last that was given out
+	synced  uint64     // last on disk
 	broken  error      // why nothing is taken; nil while it is
 	closing bool
 	later   *time.Timer // wakes the writer for records that nobody waits for
@@ -126,7 +138,7 @@ type Status struct {
 }
 
 // Open opens the log in a directory, or begins it. What a crash left behind of
-// records that nobody was told are written is cut off, which a record then says.
+// records that were not on disk is cut off, which a record then says.
 func Open(o Options) (*Log, error) {
 	if o.Redactor == nil {
 		return nil, errors.New("open audit log: no redactor was given")
@@ -166,7 +178,7 @@ func open(o Options, unlock func() error) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		o: o, key: key, lock: unlock, rules: newRules(o.Config), next: newBatch(memory{}),
+		o: o, key: key, lock: unlock, rules: newRules(o.Config), next: newBatch(memory{}), group: newGroup(), out: make(chan struct{}, 1),
 		wake: make(chan struct{}, 1), gathered: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	secret := digestKey(key)
@@ -180,7 +192,7 @@ func open(o Options, unlock func() error) (*Log, error) {
 		return nil, err
 	}
 	l.disk = newDisk(o, found)
-	l.seq = found.seq
+	l.seq, l.synced = found.seq, found.seq
 	l.status = Status{Records: found.seq, Sealed: l.sink.last.Seq}
 	if err := l.disk.begin(); err != nil {
 		return nil, errors.Join(err, l.sink.close())
@@ -188,7 +200,7 @@ func open(o Options, unlock func() error) (*Log, error) {
 	l.later = time.AfterFunc(quietFor, l.rouse)
 	go l.write()
 	if found.torn > 0 {
-		o.Log.Warn("the audit log had a torn tail, which nobody was told is written; it was cut off", "bytes", found.torn)
+		o.Log.Warn("the audit log had a torn tail, which was not on disk; it was cut off", "bytes", found.torn)
 	}
 	if _, err := l.append(context.Background(), l.opened(found), onDisk); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -201,7 +213,7 @@ func (l *Log) opened(found tail) *entry {
 	e := &entry{kind: kindOpened, time: l.o.Now(), text: fmt.Sprintf("key %s", keyID(l.key.Public().(ed25519.PublicKey)))}
 	if found.torn > 0 {
 		e.kind = kindRecovered
-		e.text = fmt.Sprintf("cut off %d bytes after record %d that a crash left behind and that were not acknowledged; ", found.torn, found.seq) + e.text
+		e.text = fmt.Sprintf("cut off %d bytes after record %d that a crash left behind and that were not on disk; ", found.torn, found.seq) + e.text
 	}
 	return e
 }

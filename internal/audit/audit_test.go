@@ -188,26 +188,6 @@ func TestADiskThatFailsRefusesSideEffectsAndIsMended(t *testing.T) {
 	}
 }
 
-func TestACallWhoseOutcomeCannotBeRecordedIsToldAsLost(t *testing.T) {
-	c := settings(t.TempDir())
-	disk := &faulty{}
-	l := open(t, audit.Options{Config: c, OpenFile: disk.open})
-	h := l.Record("files")(mcp.HandlerFunc(func(context.Context, *mcp.Request) (mcp.Result, error) {
-		disk.set(nil, syscall.EIO)
-		return mcp.EmptyResult(), nil
-	}))
-	if _, err := h.Handle(context.Background(), call("write", "{}")); mcp.WireError(err).Code != mcp.CodeCallLost {
-		t.Errorf("the error is %v, want CodeCallLost", err)
-	}
-	disk.set(nil, nil)
-	closeLog(t, l)
-	l = open(t, audit.Options{Config: c})
-	closeLog(t, l)
-	if r := whole(t, c); r.Unfinished != 1 {
-		t.Errorf("report is %+v, want the call as unfinished", r)
-	}
-}
-
 func TestADiskThatHangsDoesNotHoldCallsForEver(t *testing.T) {
 	c := settings(t.TempDir())
 	c.Timeout = 20 * time.Millisecond

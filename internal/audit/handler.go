@@ -61,7 +61,7 @@ func (l *Log) both(ctx context.Context, next mcp.Handler, server string, req *mc
 	defer func() {
 		outcome.time = l.o.Now()
 		outcome.duration = outcome.time.Sub(begun)
-		if _, failed := l.append(context.WithoutCancel(ctx), &outcome, onDisk); failed != nil && outcome.outcome != "panic" {
+		if _, failed := l.append(context.WithoutCancel(ctx), &outcome, written); failed != nil && outcome.outcome != "panic" {
 			res, err = mcp.Result{}, refuse(mcp.CodeCallLost, "done, and its outcome could not be recorded: ", failed)
 		}
 	}()

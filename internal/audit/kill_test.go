@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/audit"
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/secret/scan"
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
@@ -86,16 +87,7 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	}
 	closeLog(t, open(t, audit.Options{Config: c}))
 	r := whole(t, c)
-	have, intents := make(map[string]bool), make(map[float64]string)
-	for _, rec := range records(t, c) {
-		switch rec["kind"] {
-		case "intent":
-			intents[rec["seq"].(float64)] = rec["arguments"].(map[string]any)["id"].(string)
-		case "outcome":
-			have[intents[rec["of"].(float64)]] = true
-		}
-	}
-	lost := 0
+	have, lost := outcomes(t, c), 0
 	for _, id := range acknowledged {
 		if !have[id] {
 			lost++
@@ -106,6 +98,21 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	}
 	t.Logf("%d kills, %d calls acknowledged, %d lost; %d records in %d segments, %d tails cut off, %d calls cut short",
 		kills, len(acknowledged), lost, r.Records, r.Segments, r.Recoveries, r.Unfinished)
+}
+
+// outcomes are the ids of the calls that a log has with intent and outcome.
+func outcomes(t *testing.T, c config.Audit) map[string]bool {
+	t.Helper()
+	have, intents := make(map[string]bool), make(map[float64]string)
+	for _, rec := range records(t, c) {
+		switch rec["kind"] {
+		case "intent":
+			intents[rec["seq"].(float64)] = rec["arguments"].(map[string]any)["id"].(string)
+		case "outcome":
+			have[intents[rec["of"].(float64)]] = true
+		}
+	}
+	return have
 }
 
 // killed runs the child for a while after it has opened the log, kills it, and

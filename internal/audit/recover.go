@@ -54,7 +54,7 @@ func recoverLog(dir string, open opener) (tail, error) {
 }
 
 // endOf reads a segment to its last good record. Whatever follows is torn if it
-// can be of a flush that was not acknowledged: later flushes prove that it was.
+// need not have been on disk: records made after a flush prove that it was.
 func endOf(s segment) (tail, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
@@ -102,8 +102,8 @@ func (t *tail) take(s segment, line []byte) bool {
 }
 
 // judge decides about what follows the last good line: bad and the rest of r.
-// The record that is bad has a number, t.seq+1, and the flush it belonged to was
-// acknowledged if one was begun after it.
+// The record that is bad has a number, t.seq+1, and it was on disk if a record was
+// made that says so.
 func (t *tail) judge(s segment, r *lines, bad []byte) (tail, error) {
 	missing := t.seq + 1
 	if t.size == 0 {
@@ -111,7 +111,7 @@ func (t *tail) judge(s segment, r *lines, bad []byte) (tail, error) {
 	}
 	for line := bad; ; {
 		if n, _, ok := readNumbers(line); ok && n.batch > missing {
-			return tail{}, fmt.Errorf("%w: %s: record %d is missing or changed, and record %d, which was written after it had been acknowledged, is there; run dragoman audit verify, and begin a new log in another directory", ErrDamaged, s.path, missing, n.seq)
+			return tail{}, fmt.Errorf("%w: %s: record %d is missing or changed, and record %d, which was made when it was on disk, is there; run dragoman audit verify, and begin a new log in another directory", ErrDamaged, s.path, missing, n.seq)
 		}
 		var err error
 		if line, _, err = r.next(); err == io.EOF {

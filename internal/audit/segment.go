@@ -46,24 +46,36 @@ func segments(dir string) ([]segment, error) {
 	return found, nil
 }
 
-// disk is the end of the log that is written to. Only the writer uses it.
+// disk is the end of the log that is written to. Whoever holds Log.out uses it;
+// what is said of records on disk is changed by the writer alone, which may read
+// it at any time.
 type disk struct {
 	o    Options
 	file File
 	path string
-	size int64 // acknowledged bytes of the file
-	at   int64 // bytes of the file, whether acknowledged or not
 	born time.Time
+	bare bool // the name of the file is not on disk yet
 
-	seq  uint64 // last acknowledged record
+	size int64  // bytes of the file that are on disk
+	seq  uint64 // last record on disk
 	prev link   // its hash
-	buf  []byte
+
+	end end // of what has been written
+	buf []byte
 
 	links links // of the batch that is being written
 }
 
+// end is how far something has come: bytes of the file, last record, its hash.
+type end struct {
+	at   int64
+	seq  uint64
+	hash link
+}
+
 func newDisk(o Options, t tail) *disk {
-	return &disk{links: newLinks(), o: o, path: t.path, size: t.size, at: t.size, born: t.born, seq: t.seq, prev: t.prev}
+	return &disk{links: newLinks(), o: o, path: t.path, size: t.size, born: t.born, seq: t.seq, prev: t.prev,
+		end: end{t.size, t.seq, t.prev}}
 }
 
 // begin opens the file that is there, if any.
@@ -86,75 +98,99 @@ func (d *disk) close() error {
 	return d.file.Close()
 }
 
-// write writes a batch and has it on disk when it returns nil. Otherwise nothing
-// of it is acknowledged.
+// due tells whether what comes belongs into a new segment.
+func (d *disk) due() bool {
+	return d.file != nil && (d.end.at >= int64(d.o.Config.SegmentSize) || d.o.Now().Sub(d.born) >= d.o.Config.SegmentAge)
+}
+
+// finish has a segment on disk as a whole and lets go of it: what the next has on
+// disk proves that nothing is missing in this one.
+func (d *disk) finish() error {
+	if d.size < d.end.at {
+		if err := d.sync(d.file, d.bare); err != nil {
+			return err
+		}
+		d.synced(d.end)
+	}
+	f := d.file
+	d.file = nil
+	return f.Close()
+}
+
+// write writes a batch into the file. Then it survives the end of the process; sync
+// is for the end of everything.
 func (d *disk) write(b *batch) error {
-	now := d.o.Now()
-	fresh := d.file == nil || d.size >= int64(d.o.Config.SegmentSize) || now.Sub(d.born) >= d.o.Config.SegmentAge
-	if fresh {
+	out := d.buf[:0]
+	d.links.at = d.end.hash
+	if d.file == nil {
+		now := d.o.Now()
 		if err := d.roll(now); err != nil {
 			return err
 		}
-	}
-	out := d.buf[:0]
-	d.links.at = d.prev
-	if fresh {
-		out = append(out, header{first: b.first, time: now, prev: d.prev}.text()...)
+		out = append(out, header{first: b.first, time: now, prev: d.end.hash}.text()...)
 		out = d.links.seal(out, 0)
 	}
 	begin := 0
-	for _, end := range b.ends {
+	for _, to := range b.ends {
 		from := len(out)
-		out = append(out, b.text[begin:end]...)
+		out = append(out, b.text[begin:to]...)
 		out = d.links.seal(out, from)
-		begin = end
+		begin = to
 	}
 	n, err := d.file.Write(out)
-	d.at += int64(n)
+	d.end.at += int64(n)
 	if err != nil {
 		return err
 	}
-	if err := d.file.Sync(); err != nil {
-		return err
-	}
-	if fresh {
-		if err := syncDir(d.o.OpenFile, d.o.Config.Dir); err != nil {
-			return err
-		}
-	}
-	d.size, d.prev, d.seq = d.at, d.links.at, b.first+uint64(len(b.ends))-1
+	d.end.seq, d.end.hash = b.last(), d.links.at
 	if d.buf = out; cap(out) > maxBatchBytes {
 		d.buf = nil
 	}
 	return nil
 }
 
+// sync has everything on disk that was written into a file before it is called;
+// bare says that its name is not. Without a file all is on disk, in a segment that
+// is finished. It needs nothing that others change meanwhile.
+func (d *disk) sync(file File, bare bool) error {
+	if file == nil {
+		return nil
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if bare {
+		return syncDir(d.o.OpenFile, d.o.Config.Dir)
+	}
+	return nil
+}
+
+// synced notes what is on disk.
+func (d *disk) synced(e end) {
+	d.size, d.seq, d.prev, d.bare = e.at, e.seq, e.hash, false
+}
+
 // roll begins the next segment. Its header is written with its first batch.
 func (d *disk) roll(now time.Time) error {
-	if d.file != nil {
-		if err := d.file.Close(); err != nil {
-			return err
-		}
-		d.file = nil
-	}
 	path := filepath.Join(d.o.Config.Dir, segmentName(d.seq+1))
 	f, err := d.o.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	d.file, d.path, d.size, d.at, d.born = f, path, 0, 0, now
+	d.file, d.path, d.size, d.end.at, d.born, d.bare = f, path, 0, 0, now, true
 	return nil
 }
 
-// mend cuts off what was not acknowledged and lets go of the file, so that the
+// mend cuts off what is not on disk and lets go of the file, so that the
 // next batch begins a new one: what a failed flush has left in the memory of the
 // system cannot be trusted. It returns how many bytes it cut off.
 func (d *disk) mend() (int64, error) {
 	if d.file != nil {
-		_ = d.file.Close() // its bytes are judged by their acknowledgement alone
+		_ = d.file.Close() // its bytes are judged by what is on disk alone
 		d.file = nil
 	}
-	lost := d.at - d.size
+	lost := d.end.at - d.size
+	d.end.seq, d.end.hash = d.seq, d.prev
 	if d.path == "" {
 		return 0, nil
 	}
@@ -168,7 +204,7 @@ func (d *disk) mend() (int64, error) {
 	if err := syncDir(d.o.OpenFile, d.o.Config.Dir); err != nil {
 		return 0, err
 	}
-	d.path, d.at = "", d.size
+	d.path, d.end.at = "", d.size
 	return lost, nil
 }
 

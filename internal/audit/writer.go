@@ -2,145 +2,30 @@ package audit
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 )
 
 const (
-	// maxBatch and maxBatchBytes bound what waits for one flush. Whoever comes
-	// when it is full waits for the next.
-	maxBatch      = 4096
-	maxBatchBytes = 4 << 20
-	// quietFor is how long records that nobody waits for stay in memory, unless one
-	// comes that somebody waits for.
-	quietFor = 50 * time.Millisecond
+	// quietFor is how long records that nobody waits for to be on disk are not flushed,
+	// unless one comes that somebody waits for.
+	quietFor = 20 * time.Millisecond
+	// maxWindows is how many windows are waited for others, while in each some came.
+	maxWindows = 4
+	// fewest is how many have to come in a window for it to pay to wait for another.
+	fewest = 2
 	// retryAfter is how long after a failure the log tries to go on; it doubles up
 	// to retryMost.
 	retryAfter = time.Second
 	retryMost  = 30 * time.Second
 )
 
-// batch is what is flushed together. It is filled under Log.mu.
-type batch struct {
-	first uint64 // sequence number of the first record
-	text  []byte // the records, without hashes
-	ends  []int  // where each ends in text
-	quiet uint64 // how many of them nobody waits for
-	taken chan struct{}
-	done  chan struct{} // closed when err is final
-	err   error
-
-	overdue chan struct{} // closed when the first record has waited as long as one may
-	timer   *time.Timer   // closes overdue
-}
-
-// memory is what a batch is made in. Batches come one after the other, and are alike.
-type memory struct {
-	text []byte
-	ends []int
-}
-
-// maxMemory bounds what is kept of a batch for the next, in bytes.
-const maxMemory = 1 << 20
-
-func newBatch(m memory) *batch {
-	return &batch{text: m.text[:0], ends: m.ends[:0], taken: make(chan struct{}), done: make(chan struct{}), overdue: make(chan struct{})}
-}
-
-// begin notes that the first record has come.
-func (b *batch) begin(seq uint64, timeout time.Duration) {
-	b.first = seq
-	b.timer = time.AfterFunc(timeout, func() { close(b.overdue) })
-}
-
-// end tells who waits that err, which may be nil, is final. It is called once.
-func (b *batch) end(err error) {
-	if b.timer != nil {
-		b.timer.Stop()
-	}
-	b.err = err
-	close(b.done)
-}
-
-// memory gives back what the batch was made in, once nobody reads it.
-func (b *batch) memory() memory {
-	if cap(b.text) > maxMemory {
-		return memory{}
-	}
-	return memory{b.text, b.ends}
-}
-
-// waited is how many of the records somebody waits for.
-func (b *batch) waited() int { return len(b.ends) - int(b.quiet) }
-
-func (b *batch) full() bool { return len(b.ends) >= maxBatch || len(b.text) >= maxBatchBytes }
-
-// place puts a record into the batch that is being filled. When that is full,
-// the number is 0, and there will be another when it has been taken.
-func (l *Log) place(text []byte, until patience) (uint64, *batch, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.next
-	err := l.broken
-	switch {
-	case err != nil:
-	case l.closing:
-		err = fmt.Errorf("%w: it is being closed", ErrUnavailable)
-	case b.full() && until == atOnce:
-		err = fmt.Errorf("%w as fast as records come", ErrUnavailable)
-	case b.full():
-		return 0, b, nil
-	}
-	if err != nil {
-		if until != onDisk {
-			l.dropped++
-		}
-		return 0, nil, err
-	}
-	l.seq++
-	if len(b.ends) == 0 {
-		b.begin(l.seq, l.o.Config.Timeout)
-		l.later.Reset(quietFor)
-	}
-	switch {
-	case until != onDisk:
-		b.quiet++
-	case b.waited() == 0: // the first that somebody waits for
-		l.rouse()
-	case b.waited()+1 == l.crowd: // nobody else is known of who could come
-		l.gather()
-	}
-	b.text = strconv.AppendUint(append(b.text, `{"seq":`...), l.seq, 10)
-	b.text = strconv.AppendUint(append(b.text, `,"batch":`...), b.first, 10)
-	b.text = append(b.text, text...)
-	b.ends = append(b.ends, len(b.text))
-	if b.full() {
-		l.rouse()
-	}
-	return l.seq, b, nil
-}
-
-// take gives what is to be written now; nil when there is nothing.
-func (l *Log) take() (b *batch, closing bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.next.ends) == 0 {
-		return nil, l.closing
-	}
-	b, l.next = l.next, newBatch(l.spare)
-	l.spare = memory{}
-	l.crowd = max(int(l.inside.Load()), l.crowd*7/8)
-	close(b.taken)
-	return b, l.closing
-}
-
-// write is the one goroutine that touches the disk.
+// write is the one goroutine that flushes, begins segments and writes checkpoints.
 func (l *Log) write() {
 	defer close(l.done)
 	defer l.later.Stop()
 	tick := time.NewTicker(l.o.Config.CheckpointInterval)
 	defer tick.Stop()
-	several := false // the last batch had more than one record: it pays to wait for others
+	several := false // more than one waited for the last flush: it pays to wait for others
 	for {
 		select {
 		case <-l.wake:
@@ -150,23 +35,28 @@ func (l *Log) write() {
 		case <-tick.C:
 			l.upkeep()
 		}
-		b, closing := l.take()
-		if b != nil {
-			several = b.waited() > 1
-			l.flush(b)
-			if l.disk.seq-l.sink.last.Seq >= uint64(l.o.Config.CheckpointRecords) {
-				l.checkpoint()
-			}
-			if closing {
-				l.rouse() // for what came since
-			}
-			continue
+		if waited := l.flush(); waited > 0 {
+			several = waited > 1
 		}
-		if closing {
+		l.mend()
+		if l.disk.seq-l.sink.last.Seq >= uint64(l.o.Config.CheckpointRecords) {
+			l.checkpoint()
+		}
+		if l.finished() {
 			l.checkpoint()
 			return
 		}
 	}
+}
+
+// finished tells whether the log is being closed and nothing is left to be written.
+func (l *Log) finished() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing && l.group.records > 0 {
+		l.rouse() // for what came since
+	}
+	return l.closing && l.group.records == 0
 }
 
 // filled tells whether there is no use in waiting for more.
@@ -174,21 +64,38 @@ func (l *Log) filled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
-	case <-l.gathered: // for the batch before
+	case <-l.gathered: // for the group before
 	default:
 	}
-	return l.closing || l.next.full() || l.next.waited() >= l.crowd
+	return l.closing || l.next.full() || l.group.waited >= l.crowd
 }
 
 // linger waits for others to share the flush, until all have come who did of late,
-// or for the window.
+// or for as many windows as they keep coming.
 func (l *Log) linger() {
 	limit := time.NewTimer(l.o.Config.Window)
 	defer limit.Stop()
-	select {
-	case <-l.gathered:
-	case <-limit.C:
+	came := l.waiting()
+	for range maxWindows {
+		select {
+		case <-l.gathered:
+			return
+		case <-limit.C:
+		}
+		now := l.waiting()
+		if now < came+fewest {
+			return
+		}
+		came = now
+		limit.Reset(l.o.Config.Window)
 	}
+}
+
+// waiting is how many wait for the next flush.
+func (l *Log) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.group.waited
 }
 
 // gather ends a linger.
@@ -211,60 +118,179 @@ func (l *Log) upkeep() {
 	}
 }
 
-// flush writes a batch and tells those who wait. When that fails, everything
-// that waits fails with it, and the log refuses until it is mended.
-func (l *Log) flush(b *batch) {
-	err := l.disk.write(b)
-	l.mu.Lock()
-	if err == nil {
-		l.status.Records = l.disk.seq
-		l.spare = b.memory()
-		l.mu.Unlock()
-		b.end(nil)
-		return
+// flush has everything on disk that has its place, and tells those who wait how
+// that went. It returns how many they were. While the disk is busy others write on,
+// for the next flush.
+func (l *Log) flush() (waited int) {
+	l.out <- struct{}{} // those who have it have a system call to make, and no more
+	b, g := l.takeAll()
+	if g.records == 0 {
+		l.leave()
+		return 0
 	}
-	refused := fmt.Errorf("%w: %w", ErrUnavailable, err)
-	l.broken = refused
-	also := l.next
-	l.next = newBatch(memory{})
-	l.seq = l.disk.seq
-	l.dropped += b.quiet + also.quiet
+	l.flushing = g
+	var err error
+	if l.disk.due() {
+		err = l.disk.finish()
+	}
+	if err == nil {
+		err = l.put(b)
+	} else if b != nil {
+		l.unsynced = append(l.unsynced, b)
+	}
+	if err != nil {
+		l.fail(err)
+	}
+	file, bare, upTo, covered := l.disk.file, l.disk.bare, l.disk.end, len(l.unsynced)
+	failed := l.flushing == nil
+	l.leave()
+	if failed {
+		return g.waited
+	}
+	err = l.disk.sync(file, bare)
+	l.out <- struct{}{}
+	defer l.leave()
+	switch {
+	case l.flushing == nil: // somebody could not write meanwhile
+		return g.waited
+	case err != nil:
+		l.fail(err)
+		return g.waited
+	}
+	l.flushing = nil
+	l.disk.synced(upTo)
+	l.mu.Lock()
+	l.status.Records, l.synced = upTo.seq, upTo.seq
+	l.recycle(l.unsynced[:covered])
 	l.mu.Unlock()
-	b.end(refused)
-	close(also.taken)
-	also.end(refused)
-	l.o.Log.Error("the audit log cannot be written; calls with side effects are refused", "err", err)
-	l.mend()
+	l.unsynced = append(l.unsynced[:0], l.unsynced[covered:]...)
+	g.end(nil)
+	return g.waited
 }
 
-// mend tries until the log can be written again, or is closed.
+// put writes a batch, which may be nil, into the file. Whoever calls it has entered,
+// and calls fail with the error.
+func (l *Log) put(b *batch) error {
+	if b == nil {
+		return nil
+	}
+	l.unsynced = append(l.unsynced, b)
+	if err := l.disk.write(b); err != nil {
+		return err
+	}
+	b.state.Store(inFile)
+	return nil
+}
+
+// fail refuses everything that is not on disk, but for what was acknowledged when it
+// had been written: that is written anew when the log is mended, and until then the
+// log refuses. Whoever calls it has entered.
+func (l *Log) fail(err error) {
+	why := fmt.Errorf("%w: %w", ErrUnavailable, err)
+	l.mu.Lock()
+	l.broken = why
+	also, g := l.next, l.group
+	l.next, l.group = newBatch(memory{}), newGroup()
+	l.seq = l.disk.seq
+	l.dropped += also.quiet()
+	also.release()
+	also.refuse(why)
+	kept := l.unsynced[:0]
+	for _, b := range l.unsynced {
+		l.dropped += b.quiet()
+		if b.state.Load() == inFile {
+			kept = append(kept, b)
+		} else {
+			b.refuse(why)
+		}
+	}
+	l.unsynced, l.held = kept, 0
+	l.mu.Unlock()
+	if l.flushing != nil {
+		l.flushing.end(why)
+		l.flushing = nil
+	}
+	g.end(why)
+	l.o.Log.Error("the audit log cannot be written; calls with side effects are refused", "err", err)
+	l.rouse()
+}
+
+// mend tries until the log can be written again, or is closed. It returns at once
+// when nothing is broken.
 func (l *Log) mend() {
-	for wait := retryAfter; ; wait = min(2*wait, retryMost) {
-		if l.pause(wait) {
+	for wait := retryAfter; l.isBroken(); wait = min(2*wait, retryMost) {
+		closing := l.pause(wait)
+		l.out <- struct{}{}
+		err := l.goOn()
+		if err != nil && closing {
 			_, _ = l.disk.mend() // else the next start finds what was refused, and takes it for written
+			l.giveUp()
+		}
+		l.leave()
+		if err == nil {
+			l.o.Log.Info("the audit log can be written again", "record", l.disk.seq)
 			return
 		}
-		lost, err := l.disk.mend()
-		if err != nil {
-			l.o.Log.Error("the audit log still cannot be written", "err", err)
-			continue
+		l.o.Log.Error("the audit log still cannot be written", "err", err)
+		if closing {
+			return
 		}
-		e := entry{kind: kindRecovered, time: l.o.Now(), text: fmt.Sprintf(
-			"writing failed after record %d; what was not acknowledged was cut off (%d bytes)", l.disk.seq, lost)}
-		b := newBatch(memory{})
-		b.first = l.disk.seq + 1
-		b.text = fmt.Appendf(nil, `{"seq":%d,"batch":%d`, b.first, b.first)
-		b.text = e.append(b.text, l)
-		b.ends = []int{len(b.text)}
-		if err := l.disk.write(b); err != nil {
-			l.o.Log.Error("the audit log still cannot be written", "err", err)
-			continue
+	}
+}
+
+func (l *Log) isBroken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken != nil
+}
+
+// goOn cuts off what is not on disk, and has on disk, in a new segment, a record that
+// says so and what was acknowledged when it had been written.
+func (l *Log) goOn() error {
+	lost, err := l.disk.mend()
+	if err != nil {
+		return err
+	}
+	seq, b := l.disk.seq, newBatch(memory{})
+	text := fmt.Sprintf("writing failed after record %d; what was not acknowledged was cut off (%d bytes)", seq, lost)
+	var kept [][]byte
+	for _, old := range l.unsynced {
+		if old.last() > seq { // else it is on disk
+			old.keep(func(members []byte) { kept = append(kept, members) })
 		}
-		l.mu.Lock()
-		l.broken, l.seq, l.status.Records = nil, l.disk.seq, l.disk.seq
-		l.mu.Unlock()
-		l.o.Log.Info("the audit log can be written again", "record", l.disk.seq)
-		return
+	}
+	if len(kept) > 0 {
+		text += fmt.Sprintf(", and %d outcomes that had been acknowledged follow anew", len(kept))
+	}
+	e := entry{kind: kindRecovered, time: l.o.Now(), text: text}
+	b.add(seq+1, seq, e.append(nil, l), onDisk)
+	for i, members := range kept {
+		b.add(seq+2+uint64(i), seq, members, written)
+	}
+	if err := l.disk.write(b); err != nil {
+		return err
+	}
+	if err := l.disk.sync(l.disk.file, l.disk.bare); err != nil {
+		return err
+	}
+	l.disk.synced(l.disk.end)
+	l.unsynced = nil
+	l.mu.Lock()
+	seq = l.disk.seq
+	l.broken, l.seq, l.synced, l.status.Records = nil, seq, seq, seq
+	l.mu.Unlock()
+	return nil
+}
+
+// giveUp tells what a log loses that is closed before it could be mended.
+func (l *Log) giveUp() {
+	lost := 0
+	for _, b := range l.unsynced {
+		b.keep(func([]byte) { lost++ })
+	}
+	l.unsynced = nil
+	if lost > 0 {
+		l.o.Log.Error("outcomes of calls that were answered are lost from the audit log; their intents are in it", "records", lost)
 	}
 }
 

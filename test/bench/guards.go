@@ -55,9 +55,11 @@ func (g *guards) close() error { return g.company.Close() }
 type ledger struct {
 	records, flushes uint64
 	calls            uint64 // outcomes, and reads
+	batch            []byte // of the last record
 }
 
-// read counts what is in the segments of a log. A record names the one with which its flush began.
+// read counts what is in the segments of a log. A record names the first one that was not on disk when it was made, another one after
+// each flush.
 func (l *ledger) read(dir string) error {
 	segments, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 	if err != nil {
@@ -81,13 +83,13 @@ func (l *ledger) read(dir string) error {
 }
 
 func (l *ledger) count(line []byte) {
-	seq, ok := rawjson.Get(line, "seq")
-	if !ok {
+	if _, ok := rawjson.Get(line, "seq"); !ok {
 		return // a segment's first line
 	}
 	l.records++
-	if batch, _ := rawjson.Get(line, "batch"); bytes.Equal(seq, batch) {
+	if batch, _ := rawjson.Get(line, "batch"); !bytes.Equal(l.batch, batch) {
 		l.flushes++
+		l.batch = append(l.batch[:0], batch...)
 	}
 	switch kind, _ := rawjson.Get(line, "kind"); string(kind) {
 	case `"outcome"`, `"call"`:
