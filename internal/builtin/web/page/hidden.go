@@ -1,6 +1,7 @@
 package page
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -139,8 +140,14 @@ func (v *veil) clean(text string) string {
 }
 
 func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
+	rest := []byte(s) // the compiler makes no copy of what is only read
+	for ; len(rest) >= 8; rest = rest[8:] {
+		if binary.LittleEndian.Uint64(rest)&0x8080808080808080 != 0 {
+			return false
+		}
+	}
+	for _, c := range rest {
+		if c >= utf8.RuneSelf {
 			return false
 		}
 	}

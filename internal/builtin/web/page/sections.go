@@ -3,6 +3,7 @@ package page
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Section is a part of a Markdown text: a heading and what stands below it.
@@ -21,6 +22,10 @@ func Sections(text string) []Section {
 	sections := []Section{{}}
 	at, fence := 0, ""
 	for line := range strings.Lines(text) {
+		if fence == "" && ordinary(line[0]) {
+			at += len(line)
+			continue
+		}
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case fence != "":
@@ -53,6 +58,11 @@ func Sections(text string) []Section {
 		sections[i].Below = at
 	}
 	return sections
+}
+
+// ordinary says whether a line that begins like this is surely neither a heading nor the beginning of code.
+func ordinary(first byte) bool {
+	return first > ' ' && first < utf8.RuneSelf && first != '#' && first != '`' && first != '~'
 }
 
 func heading(line string) (level int, title string) {
