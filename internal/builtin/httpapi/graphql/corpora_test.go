@@ -21,7 +21,7 @@ import (
 
 // corpora is a directory of directories, each with a schema (schema.graphql or
 // schema.json) and, anywhere below, what asks of it: *.graphql, blocks in
-// Markdown, and templates and compiled queries in TypeScript.
+// Markdown, raw strings in Go, and templates and compiled queries in TypeScript.
 var corpora = flag.String("corpora", "", "directory of schemas with the queries that applications send")
 
 // shown is a part of an error: the queries that are refused with it are printed.
@@ -162,6 +162,8 @@ func inside(ext, text string) []string {
 		return []string{text}
 	case ".md":
 		return found("(?s)```(?:graphql|gql)\\s*\n(.*?)```")
+	case ".go":
+		return found("(?s)`\\s*((?:query|mutation|fragment)\\b[^`]*)`")
 	case ".ts", ".tsx", ".js", ".jsx":
 		out := slices.Concat(found("(?s)(?:gql|graphql)\\(?\\s*`(.*?)`"), found("(?s)`#graphql(.*?)`"))
 		for _, m := range regexp.MustCompile(`"text": ("query .*")`).FindAllStringSubmatch(text, -1) {

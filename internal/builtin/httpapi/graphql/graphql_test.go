@@ -171,8 +171,15 @@ func TestDescribeAndAll(t *testing.T) {
 	for _, f := range s.All(false) {
 		names[f.Name] = true
 	}
-	if !names["Query.pastes"] || !names["Paste.owner"] || names["Mutation.createPaste"] || !names["Kind"] {
-		t.Errorf("got %v", names)
+	if !names["Query.pastes"] || !names["Paste.owner"] || names["Mutation.createPaste"] || !names["Kind"] || names["PasteInput.title"] {
+		t.Errorf("got %v, want what queries lead to", names)
+	}
+	names = map[string]bool{}
+	for _, f := range s.All(true) {
+		names[f.Name] = true
+	}
+	if !names["Mutation.createPaste"] || !names["PasteInput.title"] || !names["Thing"] {
+		t.Errorf("got %v, want what mutations lead to, too", names)
 	}
 }
 

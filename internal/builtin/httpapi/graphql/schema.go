@@ -169,8 +169,10 @@ type Found struct {
 	About     string `json:"about,omitempty"`
 }
 
-// All are the fields of the roots, then all types with their fields.
+// All are the fields of the roots, then the types that they lead to with their
+// fields: what only mutations have, or nothing, is not there without mutations.
 func (s *Schema) All(mutations bool) []Found {
+	reached := s.reached(mutations)
 	var out []Found
 	add := func(d *ast.Definition, fields bool) {
 		if d == nil || d.BuiltIn && d != s.schema.Query && d != s.schema.Mutation || strings.HasPrefix(d.Name, "__") {
@@ -190,11 +192,31 @@ func (s *Schema) All(mutations bool) []Found {
 		add(s.schema.Mutation, true)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.schema.Types)) {
-		if d := s.schema.Types[name]; d != s.schema.Query && d != s.schema.Mutation && d != s.schema.Subscription {
+		if d := s.schema.Types[name]; d != s.schema.Query && d != s.schema.Mutation && reached[name] {
 			add(d, false)
 		}
 	}
 	return out
+}
+
+// reached are the names of the types that the roots lead to.
+func (s *Schema) reached(mutations bool) map[string]bool {
+	level := []*ast.Definition{s.schema.Query}
+	if mutations && s.schema.Mutation != nil {
+		level = append(level, s.schema.Mutation)
+	}
+	reached := map[string]bool{}
+	for len(level) > 0 {
+		d := level[0]
+		level = append(level[1:], s.unseen(d, reached)...)
+		for _, p := range s.schema.PossibleTypes[d.Name] {
+			if !reached[p.Name] {
+				reached[p.Name] = true
+				level = append(level, p)
+			}
+		}
+	}
+	return reached
 }
 
 func signature(f *ast.FieldDefinition) string {
