@@ -1,13 +1,18 @@
 package server
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
-// Whether a text fits can mostly be said without counting its tokens: eight
-// bytes at a time it is seen which are small letters and which are spaces, and
-// from that how many tokens there are at most. A mark of a byte is its high bit.
+// Whether a text fits can mostly be said without counting its tokens: it is seen
+// which bytes are small letters and which are spaces, 64 of them as the bits of a
+// word, and from that how many tokens there are at most. The marks of eight bytes
+// are their high bits until they are gathered.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x80 * ones
+	block = 64 // bytes
 )
 
 // smallLetters marks a to z.
@@ -22,48 +27,57 @@ func blanks(w uint64) uint64 {
 	return ^(x&^highs + ^uint64(highs) | x) & highs
 }
 
-// classes marks the small letters and the spaces of a word. Of ASCII alone, which
-// most words are, that takes fewer steps.
-func classes(w uint64) (letters, spaces uint64) {
-	if w&highs != 0 {
-		return smallLetters(w), blanks(w)
-	}
-	letters = (w + (0x80-'a')*ones) &^ (w + (0x7f-'z')*ones) & highs
-	return letters, ^(w ^ ' '*ones + ^uint64(highs)) & highs
+// gathered is the marks of eight bytes as eight bits, the first byte's the lowest.
+func gathered(marks uint64) uint64 { return marks * 0x0002040810204081 >> 56 }
+
+// letters are the small letters of ASCII, which takes fewer steps.
+func letters(w uint64) uint64 {
+	return gathered((w + (0x80-'a')*ones) &^ (w + (0x7f-'z')*ones) & highs)
 }
 
-// marks are sums of marks, byte by byte, of which each is at most marked: of
-// small letters behind small letters, of spaces, and of spaces behind spaces.
-// full are the words that have small letters only.
-type marks struct{ joined, spaces, more, full uint64 }
+// gaps are the spaces of ASCII.
+func gaps(w uint64) uint64 {
+	return gathered(^(w ^ ' '*ones + ^uint64(highs)) & highs)
+}
 
-// marked is how many words can be added up before a byte overflows.
-const marked = 255
-
-// edge is what stands before a word: 0x80 for a small letter, and for a space.
-type edge struct{ letter, space uint64 }
-
-// sum adds text up, which is whole words. before stands before it; what stands
-// before what follows is returned.
-func sum(text []byte, before edge) (marks, edge) {
-	var joined, spaces, more, full uint64
-	for ; len(text) >= 8; text = text[8:] {
-		letter, space := classes(binary.LittleEndian.Uint64(text))
-		joined += letter & (letter<<8 | before.letter) >> 7
-		spaces += space >> 7
-		more += space & (space<<8 | before.space) >> 7
-		if letter == highs {
-			full++
+// classes are the small letters and the spaces of a block.
+func classes(b *[block]byte) (small, space uint64) {
+	w0, w1 := binary.LittleEndian.Uint64(b[0:]), binary.LittleEndian.Uint64(b[8:])
+	w2, w3 := binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
+	w4, w5 := binary.LittleEndian.Uint64(b[32:]), binary.LittleEndian.Uint64(b[40:])
+	w6, w7 := binary.LittleEndian.Uint64(b[48:]), binary.LittleEndian.Uint64(b[56:])
+	if (w0|w1|w2|w3|w4|w5|w6|w7)&highs != 0 {
+		for i := 0; i < block; i += 8 {
+			w := binary.LittleEndian.Uint64(b[i : i+8])
+			small |= gathered(smallLetters(w)) << i
+			space |= gathered(blanks(w)) << i
 		}
-		before = edge{letter >> 56, space >> 56}
+		return small, space
 	}
-	return marks{joined, spaces, more, full}, before
+	small = letters(w0) | letters(w1)<<8 | letters(w2)<<16 | letters(w3)<<24 |
+		letters(w4)<<32 | letters(w5)<<40 | letters(w6)<<48 | letters(w7)<<56
+	space = gaps(w0) | gaps(w1)<<8 | gaps(w2)<<16 | gaps(w3)<<24 |
+		gaps(w4)<<32 | gaps(w5)<<40 | gaps(w6)<<48 | gaps(w7)<<56
+	return small, space
 }
 
-// across is the sum of the bytes of w.
-func across(w uint64) int {
-	pairs := w&0x00ff00ff00ff00ff + w>>8&0x00ff00ff00ff00ff
-	return int(pairs * 0x0001000100010001 >> 48)
+// tally is what has been counted: small letters behind small letters, spaces,
+// spaces behind spaces, and words of eight bytes that have small letters only.
+type tally struct {
+	joined, spaces, more, full int
+	small, space               uint64 // the last byte was one
+}
+
+func (t *tally) add(b *[block]byte) {
+	small, space := classes(b)
+	t.joined += bits.OnesCount64(small & (small<<1 | t.small))
+	t.spaces += bits.OnesCount64(space)
+	t.more += bits.OnesCount64(space & (space<<1 | t.space))
+	full := small & (small >> 4)
+	full &= full >> 2
+	full &= full >> 1
+	t.full += bits.OnesCount64(full & ones)
+	t.small, t.space = small>>63, space>>63
 }
 
 // atMost is a number of tokens that text has at most: of prose, about a third
@@ -75,16 +89,15 @@ func across(w uint64) int {
 // each of these makes up for it.
 func atMost(text []byte) int {
 	const long = 4
-	var joined, spaces, more, full int
-	tail := len(text) % 8
-	var before edge
-	for rest := text[:len(text)-tail]; len(rest) > 0; {
-		n := min(len(rest), 8*marked)
-		var m marks
-		m, before = sum(rest[:n], before)
-		joined, spaces, more = joined+across(m.joined), spaces+across(m.spaces), more+across(m.more)
-		full += int(m.full)
-		rest = rest[n:]
+	var t tally
+	rest := text
+	for ; len(rest) >= block; rest = rest[block:] {
+		t.add((*[block]byte)(rest))
 	}
-	return len(text) - joined - spaces + joined/6 + more/7 + long*full
+	if len(rest) > 0 {
+		var last [block]byte // what follows the text is neither letter nor space
+		copy(last[:], rest)
+		t.add(&last)
+	}
+	return len(text) - t.joined - t.spaces + t.joined/6 + t.more/7 + long*t.full
 }
