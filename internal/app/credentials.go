@@ -317,5 +317,5 @@ func LoginLink(ctx context.Context, cfg *config.Config, server, principal string
 	b := credential.New(credential.Options{Base: func() string { return base }})
 	defer b.Close()
 	b.Keep(credential.Keeper{Sealer: sealer})
-	return b.Link(ctx, server, mcp.Principal{ID: principal})
+	return b.VouchedLink(ctx, server, mcp.Principal{ID: principal})
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -202,18 +201,20 @@ func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.RoundTripper.RoundTrip(sent)
 }
 
-// client is one of the official SDK that shows its user links, who opens them.
-func client(t *testing.T, address, token string, opens func(link string)) *sdk.ClientSession {
+// client is one of the official SDK that shows its user links, who opens them, and
+// types the code of the page where that ends.
+func client(t *testing.T, address, token string, opens func(link string) (page string)) *sdk.ClientSession {
 	t.Helper()
 	options := &sdk.ClientOptions{}
 	if opens != nil {
-		options.Capabilities = &sdk.ClientCapabilities{Elicitation: &sdk.ElicitationCapabilities{URL: &sdk.URLElicitationCapabilities{}}}
+		page := ""
+		options.Capabilities = &sdk.ClientCapabilities{Elicitation: &sdk.ElicitationCapabilities{URL: &sdk.URLElicitationCapabilities{}, Form: &sdk.FormElicitationCapabilities{}}}
 		options.ElicitationHandler = func(_ context.Context, req *sdk.ElicitRequest) (*sdk.ElicitResult, error) {
-			if req.Params.Mode != "url" {
-				return nil, errors.New("asked for something else")
+			if req.Params.Mode == "url" {
+				page = opens(req.Params.URL)
+				return &sdk.ElicitResult{Action: "accept"}, nil
 			}
-			opens(req.Params.URL)
-			return &sdk.ElicitResult{Action: "accept"}, nil
+			return &sdk.ElicitResult{Action: "accept", Content: map[string]any{"code": codeOn(t, page)}}, nil
 		}
 	}
 	transport := &http.Transport{}
@@ -228,11 +229,28 @@ func client(t *testing.T, address, token string, opens func(link string)) *sdk.C
 	return session
 }
 
+var shownCode = regexp.MustCompile(`<output>([A-Z2-7]{4}-[A-Z2-7]{4})</output>`)
+
+// codeOn is the code that the last page of a login shows.
+func codeOn(t *testing.T, page string) string {
+	found := shownCode.FindStringSubmatch(page)
+	if found == nil {
+		t.Errorf("the login ends with %s, want a code", page)
+		return ""
+	}
+	return found[1]
+}
+
 func say(t *testing.T, s *sdk.ClientSession, tool string) string {
+	t.Helper()
+	return tell(t, s, tool, map[string]any{})
+}
+
+func tell(t *testing.T, s *sdk.ClientSession, tool string, arguments map[string]any) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	result, err := s.CallTool(ctx, &sdk.CallToolParams{Name: tool, Arguments: map[string]any{}})
+	result, err := s.CallTool(ctx, &sdk.CallToolParams{Name: tool, Arguments: arguments})
 	if err != nil {
 		return "error: " + err.Error()
 	}
@@ -272,11 +290,9 @@ servers: {notes: {url: %q, auth: {type: oauth, client_id: login, issuer: %q, sco
 auth: {tokens: [{name: alice, token: token-of-alice-0123456789}, {name: bob, token: token-of-bob-0123456789}]}
 `, address, issuer))
 			opened := 0
-			alice := client(t, gate+"/mcp", "token-of-alice-0123456789", func(link string) {
+			alice := client(t, gate+"/mcp", "token-of-alice-0123456789", func(link string) string {
 				opened++
-				if page := person(t, link, "alice"); !strings.Contains(page, "Connected to notes") {
-					t.Errorf("the link leads to %s", page)
-				}
+				return person(t, link, "alice")
 			})
 			if got := say(t, alice, "notes__whoami"); got != "up:alice" || opened != 1 {
 				t.Errorf("the server takes alice for %q, who was asked to open %d links", got, opened)
@@ -289,8 +305,9 @@ auth: {tokens: [{name: alice, token: token-of-alice-0123456789}, {name: bob, tok
 			if got := say(t, bob, "notes__whoami"); !strings.Contains(got, "error:") || !linkForm.MatchString(got) {
 				t.Errorf("bob, who has not logged in, gets %q", got)
 			}
-			if page := person(t, linkForm.FindString(say(t, bob, "notes__log_in")), "bob"); !strings.Contains(page, "Connected to notes") {
-				t.Errorf("bob's link leads to %s", page)
+			code := codeOn(t, person(t, linkForm.FindString(say(t, bob, "notes__log_in")), "bob"))
+			if got := tell(t, bob, "notes__log_in", map[string]any{"code": code}); !strings.Contains(got, "You are logged in at notes") {
+				t.Errorf("bob's code is answered with %s", got)
 			}
 			if got := names(t, bob); !slices.Contains(got, "notes__whoami") {
 				t.Errorf("bob, who has logged in, sees the tools %v", got)
@@ -380,11 +397,7 @@ func TestACallersTokenGoesToTheExchangeAlone(t *testing.T) {
 func TestAGatewayLogsItsUsersInAtAnother(t *testing.T) {
 	inner := serve(t, "  authorization_server: {enabled: true, dynamic_registration: true}")
 	outer := gateway(t, fmt.Sprintf("servers: {far: {url: %q, auth: oauth}}\nauth: {tokens: [{name: ann, token: token-of-ann-0123456789}]}\n", inner+"/mcp/time"))
-	ann := client(t, outer+"/mcp", "token-of-ann-0123456789", func(link string) {
-		if page := person(t, link, "alice"); !strings.Contains(page, "Connected to far") {
-			t.Errorf("the link leads to %s", page)
-		}
-	})
+	ann := client(t, outer+"/mcp", "token-of-ann-0123456789", func(link string) string { return person(t, link, "alice") })
 	if got := say(t, ann, "far__now"); strings.Contains(got, "error:") || got == "" {
 		t.Errorf("the call gives %q", got)
 	}

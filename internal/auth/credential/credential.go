@@ -237,11 +237,16 @@ func (b *Broker) listen() <-chan struct{} {
 
 // tell lets those look again who wait for somebody to log in.
 func (b *Broker) tell(server string) {
+	b.wake()
+	b.o.Changed(server)
+}
+
+// wake lets those look again who wait.
+func (b *Broker) wake() {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	close(b.news)
 	b.news = make(chan struct{})
-	b.mu.Unlock()
-	b.o.Changed(server)
 }
 
 // unavailable is what a caller is told when a token cannot be had now.

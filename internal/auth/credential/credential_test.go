@@ -164,7 +164,7 @@ func as(ctx context.Context, principal string) context.Context {
 func request(tool string, opensLinks bool) *mcp.Request {
 	capabilities := "{}"
 	if opensLinks {
-		capabilities = `{"elicitation":{"url":{}}}`
+		capabilities = `{"elicitation":{"url":{},"form":{}}}`
 	}
 	declared, _ := jsonrpc.Split([]byte(capabilities))
 	params, _ := jsonrpc.Split([]byte(`{"name":"` + tool + `","arguments":{"a":1}}`))
@@ -287,8 +287,43 @@ func (h *house) login(r *replica, principal, account string) {
 	h.t.Helper()
 	_, err := h.call(r, principal, request("read", false))
 	h.authority.set(func() { h.authority.who = account })
-	if status, page := newBrowser(h.t).submit(linkOf(h.t, err), nil); status != http.StatusOK || !strings.Contains(page, "Connected to notes") {
+	status, page := newBrowser(h.t).submit(linkOf(h.t, err), nil)
+	if status != http.StatusOK {
 		h.t.Fatalf("the login of %s ends with %d %s", principal, status, page)
+	}
+	h.prove(r, principal, page)
+}
+
+var shownCode = regexp.MustCompile(`<output>([A-Z2-7]{4}-[A-Z2-7]{4})</output>`)
+
+// codeOn is the code that a page shows.
+func codeOn(t *testing.T, page string) string {
+	t.Helper()
+	found := shownCode.FindStringSubmatch(page)
+	if found == nil {
+		t.Fatalf("there is no code on the page %s", page)
+	}
+	return found[1]
+}
+
+// give has somebody give a code to the tool that logs in, and returns what that says.
+func (h *house) give(r *replica, principal, code string) string {
+	h.t.Helper()
+	req := request("log_in", false)
+	arguments, _ := jsonrpc.Split([]byte(`{"code":"` + code + `"}`))
+	req.Params = req.Params.With(jsonrpc.Edit{Name: "arguments", Value: arguments.Raw()})
+	result, err := h.call(r, principal, req)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return string(result.Raw())
+}
+
+// prove has somebody give the code of the page on which its login ended.
+func (h *house) prove(r *replica, principal, page string) {
+	h.t.Helper()
+	if got := h.give(r, principal, codeOn(h.t, page)); !strings.Contains(got, "You are logged in at notes") {
+		h.t.Fatalf("the code of %s is answered with %s", principal, got)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestAGatewayWithHTTPSNamesItselfByItsDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = res.Body.Close()
-	if w := ask(http.MethodGet, res.Header.Get("Location"), "", b.Callback); !strings.Contains(w.Body.String(), "Connected to notes") {
+	if w := ask(http.MethodGet, res.Header.Get("Location"), "", b.Callback); !shownCode.MatchString(w.Body.String()) {
 		t.Errorf("it ends with %d %s", w.Code, w.Body)
 	}
 	if h.authority.registers != 0 {

@@ -44,11 +44,19 @@ func (s *Server) handle(ctx context.Context, req *mcp.Request, next mcp.Handler)
 	if err != nil {
 		return mcp.Result{}, err
 	}
+	if code := s.codeIn(req, answer); code != "" {
+		if err := s.redeem(ctx, who, code); err != nil {
+			return s.unproven(ctx, req, who, err)
+		}
+	}
 	h, err := s.source.token(ctx, who)
 	if answer != nil && (isLogin(err) || err == nil && !h.obtained.After(answer.since())) {
 		h, err = s.await(ctx, who, answer.since())
 	}
-	if err == nil && req.Method == "tools/call" && req.Name == LoginTool && s.cfg.Type == "oauth" {
+	if errors.Is(err, errProof) {
+		return s.unproven(ctx, req, who, err)
+	}
+	if err == nil && s.isLoginTool(req) {
 		return textResult("You are logged in at " + s.name + ". Its tools are there now; list them again."), nil
 	}
 	if err == nil {
@@ -103,8 +111,10 @@ func (s *Server) without(ctx context.Context, req *mcp.Request, who string) (mcp
 func (s *Server) loginList() mcp.Result {
 	tool := map[string]any{
 		"name": LoginTool, "title": "Log in at " + s.name,
-		"description": "Connects your own account at " + s.name + ". Gives a link that you open in your browser; when you have logged in there, the tools of " + s.name + " appear. Call it when the user wants something of " + s.name + ".",
-		"inputSchema": map[string]any{"type": "object", "properties": map[string]any{}, "additionalProperties": false},
+		"description": "Connects your own account at " + s.name + ". Gives a link that you open in your browser; when you have logged in there, the tools of " + s.name + " appear. If the browser shows a code at the end, call it again with that. Call it when the user wants something of " + s.name + ".",
+		"inputSchema": map[string]any{"type": "object", "additionalProperties": false, "properties": map[string]any{
+			"code": map[string]any{"type": "string", "description": "The code that the user's browser showed at the end of the login. Leave it out to get a link."},
+		}},
 		"annotations": map[string]any{"readOnlyHint": true, "openWorldHint": true},
 	}
 	return mcp.RawResult(mustJSON(map[string]any{"resultType": "complete", "tools": []any{tool}, "ttlMs": 0, "cacheScope": "private"}))
@@ -147,7 +157,12 @@ type waited struct {
 	Since     int64           `json:"since"` // microseconds since 1970
 	State     json.RawMessage `json:"state,omitempty"`
 	Responses json.RawMessage `json:"responses,omitempty"`
+
+	code string // that was given in the answer; empty if none was asked for
 }
+
+// text is a requestState.
+func (w waited) text() string { return statePrefix + base64.RawURLEncoding.EncodeToString(mustJSON(w)) }
 
 func (w *waited) since() time.Time { return time.UnixMicro(w.Since) }
 
@@ -166,17 +181,18 @@ func (s *Server) ask(ctx context.Context, req *mcp.Request, who string, h held) 
 		if !h.obtained.IsZero() {
 			since = h.obtained.UnixMicro()
 		}
-		state := waited{Since: since, State: req.Params.Get("requestState"), Responses: req.Params.Get("inputResponses")}
 		asked := map[string]any{"method": "elicitation/create", "params": map[string]any{"mode": "url", "url": link, "message": text}}
-		return mcp.RawResult(mustJSON(map[string]any{
-			"resultType": "input_required", "inputRequests": map[string]any{question: asked},
-			"requestState": statePrefix + base64.RawURLEncoding.EncodeToString(mustJSON(state)),
-		})), nil
+		return s.inputRequired(req, waited{Since: since}, asked), nil
 	}
-	if req.Method == "tools/call" && req.Name == LoginTool {
-		return textResult(text + "\n\nOpen this link in your browser, within ten minutes, then list the tools again:\n" + link), nil
+	proves := s.asks(mcp.PrincipalOf(ctx).ID)
+	if s.isLoginTool(req) {
+		return textResult(text + "\n\n" + howTo(link, proves)), nil
 	}
-	return mcp.Result{}, mcp.ErrorData(mcp.CodeLegacyURLElicitation, text+" Open "+link+" in your browser, then try again.",
+	then := "then try again."
+	if proves {
+		then = "call the tool " + LoginTool + " of " + s.name + " with the code that it shows at the end, then try again."
+	}
+	return mcp.Result{}, mcp.ErrorData(mcp.CodeLegacyURLElicitation, text+" Open "+link+" in your browser, "+then,
 		map[string]any{"server": s.name, "elicitations": []any{map[string]any{"mode": "url", "elicitationId": newID(), "url": link, "message": text}}})
 }
 
@@ -198,6 +214,7 @@ func resumed(req *mcp.Request) (*mcp.Request, *waited, error) {
 	if action, _ := given.String("action"); action != "accept" {
 		return nil, nil, mcp.Errorf(mcp.CodeUnauthenticated, "the user did not log in, so that the call was not made")
 	}
+	w.code = codeFrom(given)
 	next := *req
 	next.Params = req.Params.With(jsonrpc.Edit{Name: "requestState", Value: w.State}, jsonrpc.Edit{Name: "inputResponses", Value: w.Responses})
 	return &next, &w, nil
@@ -218,6 +235,9 @@ func (s *Server) await(ctx context.Context, who string, since time.Time) (held, 
 		h, err := s.source.token(ctx, who)
 		if err == nil && h.obtained.After(since) || err != nil && !isLogin(err) {
 			return h, err
+		}
+		if s.waiting(ctx, who) {
+			return held{}, errProof
 		}
 		select {
 		case <-news:

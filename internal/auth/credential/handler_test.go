@@ -43,6 +43,23 @@ func answered(req *mcp.Request, state, action string) *mcp.Request {
 	return &again
 }
 
+// codeQuestionOf gives the state of a result that asks for a code.
+func codeQuestionOf(t *testing.T, result mcp.Result, err error) string {
+	t.Helper()
+	if err != nil || !strings.Contains(string(result.Get("inputRequests")), `"mode":"form"`) {
+		t.Fatalf("got %s, %v, want a form that asks for the code", result.Raw(), err)
+	}
+	state, _ := result.String("requestState")
+	return state
+}
+
+// coded is a request that comes again with a code.
+func coded(req *mcp.Request, state, code string) *mcp.Request {
+	again := answered(req, state, "accept")
+	again.Params = again.Params.With(jsonrpc.Edit{Name: "inputResponses", Value: []byte(`{"dragoman-login":{"action":"accept","content":{"code":"` + code + `"}}}`)})
+	return again
+}
+
 func TestAClientThatOpensLinksIsAskedAndTheCallGoesOn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -70,10 +87,15 @@ func TestAClientThatOpensLinksIsAskedAndTheCallGoesOn(t *testing.T) {
 		result, err := h.call(r, "corp:alice", answered(req, state, "accept"))
 		ended <- outcome{result, err}
 	}()
-	if _, page := newBrowser(t).submit(strings.Replace(link, r.web.URL, other.web.URL, 1), nil); !strings.Contains(page, "Connected") {
-		t.Fatal(page)
-	}
+	_, page := newBrowser(t).submit(strings.Replace(link, r.web.URL, other.web.URL, 1), nil)
 	got := <-ended
+	state = codeQuestionOf(t, got.result, got.err)
+	// A wrong code is asked for again, the right one lets the call through.
+	wrong, err := h.call(r, "corp:alice", coded(req, state, "AAAA-AAAA"))
+	if state = codeQuestionOf(t, wrong, err); !strings.Contains(string(wrong.Raw()), "4 more may be tried") {
+		t.Errorf("a wrong code is answered with %s", wrong.Raw())
+	}
+	got.result, got.err = h.call(other, "corp:alice", coded(req, state, codeOn(t, page)))
 	if who, _ := got.result.String("who"); got.err != nil || who != "alice-at-work" {
 		t.Errorf("the call that waited ends with %s, %v", got.result.Raw(), got.err)
 	}
@@ -95,8 +117,10 @@ func TestWhatACallHadBroughtForTheServerIsThereAfterTheLogin(t *testing.T) {
 		jsonrpc.Edit{Name: "requestState", Value: []byte(`"the server's <own>"`)}, jsonrpc.Edit{Name: "inputResponses", Value: []byte(`{"q":{"action":"accept"}}`)})
 	result, err := h.call(r, "corp:alice", req)
 	link, state := questionOf(t, result, err)
-	newBrowser(t).submit(link, nil)
-	if _, err := h.call(r, "corp:alice", answered(req, state, "accept")); err != nil {
+	_, page := newBrowser(t).submit(link, nil)
+	result, err = h.call(r, "corp:alice", answered(req, state, "accept"))
+	state = codeQuestionOf(t, result, err)
+	if _, err := h.call(r, "corp:alice", coded(req, state, codeOn(t, page))); err != nil {
 		t.Fatal(err)
 	}
 	h.resource.set(func() {
@@ -135,9 +159,11 @@ func TestWhoHasNotLoggedInSeesTheToolToDoSo(t *testing.T) {
 	}
 	_, link, _ := strings.Cut(string(result.Get("content")), r.web.URL)
 	link, _, _ = strings.Cut(link, `"`)
-	if _, page := newBrowser(t).submit(r.web.URL+link, nil); !strings.Contains(page, "Connected") {
-		t.Fatalf("the link of the tool leads to %s", page)
+	if !strings.Contains(string(result.Get("content")), "with the code that the browser shows") {
+		t.Errorf("the tool says %s, want what to do with the code", result.Raw())
 	}
+	_, page := newBrowser(t).submit(r.web.URL+link, nil)
+	h.prove(r, "corp:alice", page)
 	if result, err = h.call(r, "corp:alice", request("log_in", false)); err != nil || !strings.Contains(string(result.Get("content")), "You are logged in") {
 		t.Errorf("the tool says %s, %v after the login", result.Raw(), err)
 	}
@@ -186,9 +212,8 @@ func TestMoreScopesAreAskedForWhereTheServerWantsThem(t *testing.T) {
 		return nil
 	}
 	h.clock.advance(time.Second)
-	if _, page := b.submit(link, nil); !strings.Contains(page, "Connected") {
-		t.Fatal(page)
-	}
+	_, page := b.submit(link, nil)
+	h.prove(r, "corp:alice", page)
 	if scope != "admin read write" {
 		t.Errorf("asked for %q, want what was granted, what the server asks for and what it asked for now", scope)
 	}

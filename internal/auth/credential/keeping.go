@@ -30,6 +30,9 @@ func List(ctx context.Context, state *store.Store, principal string) ([]Kept, er
 			continue
 		}
 		server, address, _ := strings.Cut(c.Issuer, " ")
+		if strings.HasPrefix(server, asidePrefix) {
+			continue // nobody's yet
+		}
 		all = append(all, Kept{Principal: c.Principal, Server: server, Address: address, Updated: c.Updated, Expires: c.Expires})
 	}
 	return all, nil
@@ -44,13 +47,16 @@ func Remove(ctx context.Context, state *store.Store, principal, server string) (
 			return n, err
 		}
 		name, _, _ := strings.Cut(c.Issuer, " ")
+		name, aside := strings.CutPrefix(name, asidePrefix)
 		if c.Principal == registrar || server != "" && name != server {
 			continue
 		}
 		if err := state.Credentials.Remove(ctx, c.Principal, c.Issuer); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return n, err
 		}
-		n++
+		if !aside {
+			n++
+		}
 	}
 	return n, nil
 }

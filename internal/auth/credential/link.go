@@ -45,6 +45,7 @@ type link struct {
 	Nonce     string    `json:"n"`
 	Until     time.Time `json:"u"`
 	Browser   string    `json:"b,omitempty"` // digest of a cookie, once a browser has opened it
+	Proven    bool      `json:"k,omitempty"` // it is known otherwise than by a code that who logs in is the principal
 }
 
 // flow is a login under way, which the browser carries in a cookie.
@@ -72,11 +73,21 @@ var (
 
 // Link makes a link where a principal can log in at a server.
 func (b *Broker) Link(ctx context.Context, server string, p mcp.Principal) (string, error) {
+	return b.link(ctx, server, p, false)
+}
+
+// VouchedLink makes a link of whose bearer the operator says that it is the
+// principal: no code is asked for at the end.
+func (b *Broker) VouchedLink(ctx context.Context, server string, p mcp.Principal) (string, error) {
+	return b.link(ctx, server, p, true)
+}
+
+func (b *Broker) link(ctx context.Context, server string, p mcp.Principal, proven bool) (string, error) {
 	base := b.o.Base()
 	if base == "" {
 		return "", errNoBase
 	}
-	l := link{Server: server, Principal: p.ID, Nonce: newID(), Until: b.o.Now().Add(linkTTL)}
+	l := link{Server: server, Principal: p.ID, Nonce: newID(), Until: b.o.Now().Add(linkTTL), Proven: proven}
 	if s := b.find(server); s != nil {
 		if own, ok := s.source.(*personal); ok {
 			l.Scopes = own.wanted(ctx, whoIs(p.ID))

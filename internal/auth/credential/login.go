@@ -34,7 +34,8 @@ const (
 //
 // Who was asked has to be who logs in. Somebody could send the link to another, who
 // would give them their account (2026-07-28, client/elicitation, "Phishing"): local
-// users show their password, others are told whom it is for.
+// users show their password, others are told whom it is for, and give back a code
+// (see proof).
 func (b *Broker) Login(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		b.goOn(w, r)
@@ -73,9 +74,9 @@ func (b *Broker) opened(w http.ResponseWriter, r *http.Request, what, text strin
 // question is the page that asks whether to go on.
 func (b *Broker) question(ctx context.Context, s *Server, l link) (page, error) {
 	sealed, err := b.seal(ctx, sealForm, l)
-	p := page{Step: "ask", Server: s.name, Address: hostOf(s.url), Who: whoIs(l.Principal), Sealed: sealed}
+	p := page{Step: "ask", Server: s.name, Address: hostOf(s.url), Who: whoIs(l.Principal), Sealed: sealed, Proves: l.proves()}
 	if name, ok := strings.CutPrefix(l.Principal, "user:"); ok && b.o.Passwords() != nil {
-		p.User = name
+		p.User, p.Proves = name, false
 	}
 	return p, err
 }
@@ -117,6 +118,7 @@ func (b *Broker) goOn(w http.ResponseWriter, r *http.Request) {
 			b.show(w, http.StatusUnauthorized, p)
 			return
 		}
+		l.Proven = true
 	}
 	b.send(w, r, s, l)
 }
@@ -269,16 +271,18 @@ func (b *Broker) finish(w http.ResponseWriter, r *http.Request, s *Server, f flo
 	}
 	keeping, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
-	if err := b.vault.replace(keeping, who, rowOf(s.name, s.url), c); err != nil {
+	done := page{Step: "done", Server: s.name, Who: who}
+	if f.Link.proves() {
+		done.Step = "code"
+		done.Code, err = s.putAside(keeping, who, c)
+	} else {
+		err = s.keep(keeping, who, c)
+	}
+	if err != nil {
 		b.broken(w, r, err)
 		return
 	}
-	if own, ok := s.source.(*personal); ok {
-		own.forget(who)
-	}
-	s.log.InfoContext(ctx, "caller has logged in at the server", "principal", who)
-	b.tell(s.name)
-	b.show(w, http.StatusOK, page{Step: "done", Server: s.name, Who: who})
+	b.show(w, http.StatusOK, done)
 }
 
 // identity is who the gateway was when the login began.

@@ -16,12 +16,14 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // page is what is shown to somebody who logs in: the question, that it is done, or
 // why it ends.
 type page struct {
-	Step    string // ask, done or error
+	Step    string // ask, code, done or error
 	Server  string
 	Address string // of the server
 	Who     string
 	User    string // whose password is asked for; empty if none is
 	Sealed  string
+	Proves  bool   // a code will be shown at the end
+	Code    string // that has to be given back
 	Problem string
 }
 

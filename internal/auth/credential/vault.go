@@ -29,6 +29,7 @@ type credential struct {
 	Expires  time.Time      `json:"expires,omitzero"`
 	Obtained time.Time      `json:"obtained"`
 	Ended    string         `json:"ended,omitempty"` // why it holds no longer; empty while it does
+	Proof    *proof         `json:"proof,omitempty"` // of a login that is put aside: what has to be shown for it
 }
 
 func (c credential) held() held {
@@ -99,7 +100,10 @@ func (v vault) save(ctx context.Context, who, row string, k kept) (kept, error) 
 		return kept{}, err
 	}
 	record := store.Credential{Principal: who, Issuer: row, Ciphertext: sealed, Key: secret.KeyOf(sealed), Updated: v.b.o.Now(), Version: k.version}
-	if k.Refresh == "" {
+	switch {
+	case k.Proof != nil:
+		record.Expires = k.Proof.Until
+	case k.Refresh == "":
 		record.Expires = k.Expires
 	}
 	if err := v.b.keeper.Load().State.Credentials.Put(ctx, record); err != nil {
