@@ -29,7 +29,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	return &boundedConn{Conn: c, slots: l.slots}, nil
+	return &boundedConn{frugal: frugal{Conn: c}, slots: l.slots}, nil
 }
 
 func (l *boundedListener) Close() error {
@@ -39,7 +39,7 @@ func (l *boundedListener) Close() error {
 
 // boundedConn gives its place back when it is closed.
 type boundedConn struct {
-	net.Conn
+	frugal
 	once  sync.Once
 	slots chan struct{}
 }
