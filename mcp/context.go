@@ -39,13 +39,31 @@ func PrincipalOf(ctx context.Context) Principal {
 	return p
 }
 
+// requestContext carries a request's id: what context.WithValue gives, with the
+// id in the same piece of memory.
+type requestContext struct {
+	context.Context
+	id string
+}
+
+// Value implements context.Context.
+func (c *requestContext) Value(key any) any {
+	if key == requestIDKey {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
 // WithRequestID returns a context whose call is logged under id.
 func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestIDKey, id)
+	return &requestContext{Context: ctx, id: id}
 }
 
 // RequestIDOf returns the id under which the call of ctx is logged; empty if it has none.
 func RequestIDOf(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey).(string)
-	return id
+	c, _ := ctx.Value(requestIDKey).(*requestContext)
+	if c == nil {
+		return ""
+	}
+	return c.id
 }

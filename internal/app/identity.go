@@ -243,9 +243,8 @@ func (s *Server) handshake(*tls.ClientHelloInfo) (*tls.Config, error) {
 
 // crossOrigin lets browsers ask what pages may do.
 func (s *Server) crossOrigin(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.entrance.Load().guard.CORS(next).ServeHTTP(w, r)
-	})
+	at := s.guarded((*auth.Guard).CORS, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { at().ServeHTTP(w, r) })
 }
 
 // metadata tells clients where to get a token (RFC 9728).

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -193,7 +194,21 @@ func (s *Server) routes() http.Handler {
 		private("GET /debug/pprof/profile", pprof.Profile)
 		private("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return s.contain(s.crossOrigin(mux))
+	return s.contain(s.crossOrigin(direct(mux)))
+}
+
+// direct takes what nearly all requests are for to its handler without a look
+// through the table, which gives that for it too.
+func direct(mux *http.ServeMux) http.Handler {
+	const usual = "/mcp"
+	found, _ := mux.Handler(&http.Request{Method: http.MethodPost, URL: &url.URL{Path: usual}})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Path == usual {
+			found.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // pathOf is a pattern without its method.
@@ -206,9 +221,29 @@ func pathOf(pattern string) string {
 
 // behind puts a handler behind the guard of now.
 func (s *Server) behind(door func(*auth.Guard, http.Handler) http.Handler, h http.HandlerFunc) http.Handler {
+	at := s.guarded(door, h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		door(s.entrance.Load().guard, h).ServeHTTP(w, r.WithContext(mcp.WithRequestID(r.Context(), requestID())))
+		at().ServeHTTP(w, r.WithContext(mcp.WithRequestID(r.Context(), requestID())))
 	})
+}
+
+// guarded returns what gives next behind the guard of now, which is made once for
+// each guard and not for each request.
+func (s *Server) guarded(door func(*auth.Guard, http.Handler) http.Handler, next http.Handler) func() http.Handler {
+	type post struct {
+		guard *auth.Guard
+		http.Handler
+	}
+	var last atomic.Pointer[post]
+	return func() http.Handler {
+		guard := s.entrance.Load().guard
+		p := last.Load()
+		if p == nil || p.guard != guard {
+			p = &post{guard, door(guard, next)}
+			last.Store(p)
+		}
+		return p
+	}
 }
 
 // contain lets a fault end its request and nothing else.
@@ -237,7 +272,9 @@ func (s *Server) contain(next http.Handler) http.Handler {
 func requestID() string {
 	var id [8]byte
 	binary.LittleEndian.PutUint64(id[:], rand.Uint64())
-	return hex.EncodeToString(id[:])
+	var text [2 * len(id)]byte
+	hex.Encode(text[:], id[:])
+	return string(text[:])
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -51,6 +52,8 @@ type Guard struct {
 	places  bool // somebody asks where callers are
 	watch   *watch
 	o       Options
+
+	served atomic.Pointer[string] // the host of a request that was right: most that follow have the same
 }
 
 // token is a static bearer token, kept as a digest.
@@ -284,7 +287,17 @@ func (g *Guard) misled(r *http.Request) string {
 }
 
 func (g *Guard) host(host string) bool {
-	host = strings.ToLower(host)
+	if served := g.served.Load(); served != nil && *served == host {
+		return true
+	}
+	if !g.serves(strings.ToLower(host)) {
+		return false
+	}
+	g.served.Store(&host)
+	return true
+}
+
+func (g *Guard) serves(host string) bool {
 	name := host
 	if h, port, err := net.SplitHostPort(host); err == nil {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {

@@ -255,3 +255,22 @@ func BenchmarkPrivate(b *testing.B) {
 		})
 	}
 }
+
+func TestAHostThatWasRightSaysNothingOfTheNext(t *testing.T) {
+	h := auth.NewGuard(&config.Config{Listen: "127.0.0.1:8000", AllowedHosts: []string{"gw.example"}}, auth.Options{}).
+		Private(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, step := range []struct {
+		host string
+		want int
+	}{
+		{"gw.example", 200}, {"gw.example", 200}, {"gw.example.evil", 403}, {"evil", 403}, {"gw.example:99999", 403},
+		{"localhost:1", 200}, {"evil", 403}, {"gw.example:99999", 403}, {"", 403}, {"GW.example", 200}, {"gw.example:80", 200}, {"", 403},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+		r.Host = step.host
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != step.want {
+			t.Errorf("host %q: got status %d, want %d", step.host, w.Code, step.want)
+		}
+	}
+}
