@@ -21,22 +21,33 @@ type Client struct {
 	// Kinds are the capabilities above, read.
 	Kinds Kinds
 
-	introduction atomic.Pointer[[]byte] // of a client with a session to stateless peers
+	introduction atomic.Pointer[introduction] // of a client with a session to stateless peers
 }
 
-// introduce writes the members of _meta that tell a stateless peer who asks, as
-// they stand in it, without braces: the same for all requests of a session.
-func (c *Client) introduce() []byte {
-	if known := c.introduction.Load(); known != nil {
-		return *known
+// introduction is the _meta of a client that wants to see logs from a level on.
+type introduction struct {
+	level string
+	text  []byte
+}
+
+// introduce writes a _meta that tells a stateless peer who asks, and from which
+// level on it wants logs if it does: the same for nearly all requests of a
+// session. It must not be changed.
+func (c *Client) introduce(level string) []byte {
+	if known := c.introduction.Load(); known != nil && known.level == level {
+		return known.text
 	}
-	text := append([]byte(`"`+MetaVersion+`":"`), Revision20260728...)
+	text := append([]byte(`{"`+MetaVersion+`":"`), Revision20260728...)
 	text = append(text, `","`+MetaCapabilities+`":`...)
 	text = append(text, modernCapabilities(c)...)
 	if c.Info != nil {
 		text = append(append(text, `,"`+MetaClientInfo+`":`...), c.Info...)
 	}
-	c.introduction.Store(&text)
+	if level != "" {
+		text = jsonrpc.AppendString(append(text, `,"`+MetaLogLevel+`":`...), level)
+	}
+	text = append(text, '}')
+	c.introduction.Store(&introduction{level, text})
 	return text
 }
 

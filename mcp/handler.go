@@ -122,7 +122,11 @@ func (r Result) Type() ResultType {
 	if r.Object.IsZero() {
 		return Complete
 	}
-	if s, ok := r.Object.String("resultType"); ok {
+	kind := r.Get("resultType")
+	if jsonrpc.IsString(kind, string(Complete)) {
+		return Complete
+	}
+	if s, ok := jsonrpc.Unquote(kind); ok {
 		return ResultType(s)
 	}
 	return Complete

@@ -56,13 +56,11 @@ func ReadRequest(method string, params jsonrpc.Object, client *Client) *Request 
 	if key := NameKey(method); key != "" {
 		req.Name, _ = params.String(key)
 	}
-	meta, ok := jsonrpc.Split(params.Get("_meta"))
-	if !ok {
-		return req
-	}
-	req.ProgressToken = meta.Get(MetaProgressToken)
-	req.LogLevel, _ = meta.String(MetaLogLevel)
-	req.TraceParent, _ = meta.String(MetaTraceParent)
+	meta := [...]jsonrpc.Member{{Name: MetaProgressToken}, {Name: MetaLogLevel}, {Name: MetaTraceParent}}
+	params.Within("_meta", meta[:])
+	req.ProgressToken = meta[0].Value
+	req.LogLevel, _ = jsonrpc.Unquote(meta[1].Value)
+	req.TraceParent, _ = jsonrpc.Unquote(meta[2].Value)
 	return req
 }
 
@@ -70,8 +68,9 @@ func ReadRequest(method string, params jsonrpc.Object, client *Client) *Request 
 // members are an invalid-params error; an unknown revision is an
 // unsupported-version error.
 func ReadClient(params jsonrpc.Object) (*Client, error) {
-	meta, _ := jsonrpc.Split(params.Get("_meta"))
-	version, ok := meta.String(MetaVersion)
+	meta := [...]jsonrpc.Member{{Name: MetaVersion}, {Name: MetaCapabilities}, {Name: MetaClientInfo}}
+	params.Within("_meta", meta[:])
+	version, ok := jsonrpc.Unquote(meta[0].Value)
 	if !ok {
 		return nil, Errorf(jsonrpc.CodeInvalidParams, "params._meta must have %q, a string", MetaVersion)
 	}
@@ -79,11 +78,11 @@ func ReadClient(params jsonrpc.Object) (*Client, error) {
 	if !rev.Known() || !rev.Modern() {
 		return nil, UnsupportedVersion(version, Revisions())
 	}
-	capabilities, ok := jsonrpc.Split(meta.Get(MetaCapabilities))
+	capabilities, ok := jsonrpc.Split(meta[1].Value)
 	if !ok {
 		return nil, Errorf(jsonrpc.CodeInvalidParams, "params._meta must have %q, an object", MetaCapabilities)
 	}
-	info := meta.Get(MetaClientInfo)
+	info := meta[2].Value
 	if info != nil && info[0] != '{' {
 		return nil, Errorf(jsonrpc.CodeInvalidParams, "params._meta[%q] must be an object", MetaClientInfo)
 	}
@@ -123,22 +122,39 @@ func (req *Request) AppendParams(dst []byte, own ...jsonrpc.Edit) []byte {
 
 // appendWith writes Params with Name in its place and with a further edit.
 func (req *Request) appendWith(dst []byte, more ...jsonrpc.Edit) []byte {
-	key := NameKey(req.Method)
-	if key != "" && !jsonrpc.IsString(req.Params.Get(key), req.Name) {
-		if was, _ := req.Params.String(key); was != req.Name {
-			more = append(more, jsonrpc.Edit{Name: key, Value: jsonrpc.AppendString(nil, req.Name)})
-		}
+	edits := append(make([]jsonrpc.Edit, 0, 2), more...)
+	if key := NameKey(req.Method); key != "" && req.renames(key) {
+		edits = append(edits, jsonrpc.Edit{Name: key, Value: jsonrpc.AppendString(nil, req.Name)})
 	}
-	return req.Params.Append(dst, more...)
+	return req.Params.Append(dst, edits...)
+}
+
+// renames reports whether Name is another than the one in Params.
+func (req *Request) renames(key string) bool {
+	was := req.Params.Get(key)
+	if req.Name != "" {
+		return !jsonrpc.IsString(was, req.Name)
+	}
+	name, _ := jsonrpc.Unquote(was)
+	return name != ""
 }
 
 // AppendModern writes the request's params for a peer of the stateless era, to
 // which every request tells who asks. token is the edge's own progress token,
 // "" for none.
 func (req *Request) AppendModern(dst []byte, token string) []byte {
-	meta, _ := jsonrpc.Split(req.Params.Get("_meta"))
-	if req.Client != nil && sameMemory(meta.Get(MetaCapabilities), req.Client.Capabilities.Raw()) {
-		return req.appendPassed(dst, meta, token)
+	given := req.Params.Get("_meta")
+	if req.Client != nil && sameMemory(jsonrpc.Lookup(given, MetaCapabilities), req.Client.Capabilities.Raw()) {
+		return req.appendPassed(dst, given, token)
+	}
+	meta, _ := jsonrpc.Split(given)
+	client := req.Client
+	if client == nil {
+		client = &Client{Revision: Revision20260728}
+	}
+	about := client.introduce(req.LogLevel)
+	if len(meta.Members()) == 0 && token == "" && req.TraceParent == "" {
+		return req.appendWith(dst, jsonrpc.Edit{Name: "_meta", Value: about})
 	}
 	text := make([]byte, 1, 512)
 	text[0] = '{'
@@ -148,14 +164,7 @@ func (req *Request) AppendModern(dst []byte, token string) []byte {
 			text = append(text, ',')
 		}
 	}
-	client := req.Client
-	if client == nil {
-		client = &Client{Revision: Revision20260728}
-	}
-	text = append(text, client.introduce()...)
-	if req.LogLevel != "" {
-		text = jsonrpc.AppendString(append(text, `,"`+MetaLogLevel+`":`...), req.LogLevel)
-	}
+	text = append(text, about[1:len(about)-1]...)
 	if token != "" {
 		text = append(append(text, `,"`+MetaProgressToken+`":`...), token...)
 	}
@@ -173,20 +182,23 @@ func sameMemory(a, b []byte) bool {
 
 // appendPassed is AppendModern for the request of a stateless client, which has
 // told itself who asks: only what belongs to one leg is changed.
-func (req *Request) appendPassed(dst []byte, meta jsonrpc.Object, token string) []byte {
+func (req *Request) appendPassed(dst, given []byte, token string) []byte {
+	was := [...]jsonrpc.Member{{Name: MetaProgressToken}, {Name: MetaTraceParent}}
+	req.Params.Within("_meta", was[:])
 	var edits []jsonrpc.Edit
 	switch {
 	case token != "":
 		edits = append(edits, jsonrpc.Edit{Name: MetaProgressToken, Value: []byte(token)})
-	case meta.Get(MetaProgressToken) != nil:
+	case was[0].Value != nil:
 		edits = append(edits, jsonrpc.Edit{Name: MetaProgressToken})
 	}
-	if was, _ := meta.String(MetaTraceParent); was != req.TraceParent {
+	if parent, _ := jsonrpc.Unquote(was[1].Value); parent != req.TraceParent {
 		edits = append(edits, jsonrpc.Edit{Name: MetaTraceParent, Value: jsonrpc.AppendString(nil, req.TraceParent)})
 	}
 	if edits == nil {
 		return req.appendWith(dst)
 	}
+	meta, _ := jsonrpc.Split(given)
 	return req.appendWith(dst, jsonrpc.Edit{Name: "_meta", Value: meta.Append(nil, edits...)})
 }
 

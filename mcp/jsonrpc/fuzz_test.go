@@ -128,6 +128,11 @@ func FuzzParseObject(f *testing.F) {
 			if got := jsonrpc.Lookup(data, name); !bytes.Equal(got, value) {
 				t.Errorf("Lookup(%q, %q): got %s, want %s", data, name, got, value)
 			}
+			wanted := [...]jsonrpc.Member{{Name: name}}
+			jsonrpc.Written(nil, []jsonrpc.Member{{Name: "o", Value: data}}).Within("o", wanted[:])
+			if got := wanted[0].Value; !bytes.Equal(got, value) {
+				t.Errorf("Within(%q, %q): got %s, want %s", data, name, got, value)
+			}
 			compareString(t, value)
 			compareElements(t, value)
 		}

@@ -110,6 +110,11 @@ func TestMembersOfAnObject(t *testing.T) {
 			t.Errorf("Lookup(%s, %q): got %s, want %s", raw, m.Name, got, m.Value)
 		}
 	}
+	wanted := []jsonrpc.Member{{Name: "n"}, {Name: "absent"}, {Name: "b"}}
+	parseObject(t, `{"x":1,"o":`+raw+`}`).Within("o", wanted)
+	if diff := cmp.Diff([]jsonrpc.Member{want[3], {Name: "absent"}, want[1]}, wanted); diff != "" {
+		t.Errorf("Within of %s (-want +got):\n%s", raw, diff)
+	}
 	if s, ok := o.String("a"); s != "x\n" || !ok {
 		t.Errorf("String(a): got %q, %v, want %q, true", s, ok, "x\n")
 	}

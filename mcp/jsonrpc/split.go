@@ -60,6 +60,31 @@ func Lookup(raw []byte, name string) []byte {
 	return nil
 }
 
+// Within looks into the member name, which is an object, for several of its members in one look, and without taking memory: the
+// values of those that wanted names are put into it, where they are.
+func (o Object) Within(name string, wanted []Member) {
+	raw := o.Get(name)
+	i := skipSpace(raw, 0)
+	if i >= len(raw) || raw[i] != '{' {
+		return
+	}
+	for i = skipSpace(raw, i+1); i < len(raw) && raw[i] == '"'; {
+		text, value, end := nextMember(raw, i)
+		if end >= len(raw) {
+			return
+		}
+		if bytes.IndexByte(text, '\\') >= 0 {
+			text, _ = unescape(nil, text)
+		}
+		for w := range wanted {
+			if string(text) == wanted[w].Name {
+				wanted[w].Value = value
+			}
+		}
+		i = skipSpace(raw, end+1)
+	}
+}
+
 // nextMember returns the name, as it is written, and the value of the member that begins at i, and the offset of the comma
 // or brace after it, len(raw) when there is no member.
 func nextMember(raw []byte, i int) (name, value []byte, after int) {

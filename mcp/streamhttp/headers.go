@@ -77,7 +77,11 @@ func mismatch(format string, args ...any) *mcp.Error {
 // declares. A body that declares none is not its concern (2026-07-28,
 // basic/transports/streamable-http, "Protocol Version Header").
 func checkVersion(h http.Header, params jsonrpc.Object) *mcp.Error {
-	body, ok := jsonrpc.Unquote(jsonrpc.Lookup(params.Get("_meta"), mcp.MetaVersion))
+	declared := jsonrpc.Lookup(params.Get("_meta"), mcp.MetaVersion)
+	if sent := h[headerVersion]; len(sent) == 1 && jsonrpc.IsString(declared, sent[0]) {
+		return nil
+	}
+	body, ok := jsonrpc.Unquote(declared)
 	if !ok {
 		return nil
 	}
@@ -108,7 +112,7 @@ func checkMirrors(h http.Header, req *mcp.Request) *mcp.Error {
 	if !ok {
 		return mismatch("%s holds characters that a header may not carry, or Base64 that is none", headerName)
 	}
-	if body, isString := req.Params.String(key); !isString || name != body {
+	if !jsonrpc.IsString(req.Params.Get(key), name) {
 		return mismatch("%s says %q, the body's params.%s does not", headerName, name, key)
 	}
 	return nil
