@@ -81,13 +81,28 @@ func (s *statelessSend) body() []byte {
 }
 
 // header mirrors what the body says (2026-07-28,
-// basic/transports/streamable-http, "Request Metadata").
+// basic/transports/streamable-http, "Request Metadata"). It is not to be changed.
 func (s *statelessSend) header() http.Header {
 	c, req := s.client, s.req
 	var mirrors []mirror
 	if req.Method == "tools/call" {
 		mirrors = c.mirrors(req.Name)
 	}
+	if len(mirrors) > 0 || req.TraceParent != "" {
+		return s.written(mirrors)
+	}
+	key := headerKey{req.Method, req.Name}
+	h := c.remembered(key)
+	if h == nil {
+		h = s.written(nil)
+		c.remember(key, h)
+	}
+	return h
+}
+
+// written makes the headers.
+func (s *statelessSend) written(mirrors []mirror) http.Header {
+	c, req := s.client, s.req
 	h := c.header(6 + len(mirrors))
 	values := make([]string, 0, 3+len(mirrors))
 	set := func(name, value string) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,9 +68,19 @@ type Client struct {
 	// message, so that nobody waits for their end any more.
 	lingers atomic.Bool
 
-	mu       sync.RWMutex // guards mirrored
+	mu       sync.RWMutex // guards what follows
 	mirrored map[string][]mirror
+	usual    map[headerKey]http.Header // of requests that have nothing special; they are shared and not changed
 }
+
+// headerKey is what the usual headers of a request depend on.
+type headerKey struct{ method, name string }
+
+// Bounds of the headers that are kept: how many, and the longest name.
+const (
+	maxUsual     = 256
+	maxUsualName = 128
+)
 
 // clientHeaders are values that many requests have, made once.
 type clientHeaders struct{ json, both, events, modern []string }
@@ -85,7 +96,7 @@ func NewClient(o ClientOptions) *Client {
 			json: []string{mediaJSON}, both: []string{mediaJSON + ", " + mediaEvents}, events: []string{mediaEvents},
 			modern: []string{string(mcp.Revision20260728)},
 		},
-		mirrored: make(map[string][]mirror),
+		mirrored: make(map[string][]mirror), usual: make(map[headerKey]http.Header),
 	}
 	u, err := url.Parse(o.URL)
 	switch {
@@ -156,6 +167,27 @@ func (c *Client) header(more int) http.Header {
 		h[name] = values
 	}
 	return h
+}
+
+// remembered returns the usual headers of a request; nil when they are not kept.
+func (c *Client) remembered(key headerKey) http.Header {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.usual[key]
+}
+
+// remember keeps the usual headers of a request. Names are whatever callers make
+// up, so that all are forgotten when there are too many.
+func (c *Client) remember(key headerKey, h http.Header) {
+	if len(key.name) > maxUsualName || len(key.method) > maxUsualName {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.usual) >= maxUsual {
+		clear(c.usual)
+	}
+	c.usual[headerKey{strings.Clone(key.method), strings.Clone(key.name)}] = h
 }
 
 // unreachable is the error of a request that could not be sent, or whose answer

@@ -22,19 +22,19 @@ var errGone = errors.New("the connection of the stream has ended")
 // output is the answer to one HTTP request, with a deadline for each piece of it.
 type output struct {
 	w       http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 	timeout time.Duration
 	conn    net.Conn // in the place of both when it was taken over
 }
 
 func newOutput(w http.ResponseWriter, timeout time.Duration) output {
-	return output{w: w, control: http.NewResponseController(w), timeout: timeout}
+	return output{w: w, control: *http.NewResponseController(w), timeout: timeout}
 }
 
 // write writes text piece by piece. A client that does not take a piece in time
 // is cut: the deadline ends the connection. Writers without deadlines, as in
 // tests, have none.
-func (o output) write(text []byte) error {
+func (o *output) write(text []byte) error {
 	if o.conn != nil {
 		return o.writeChunk(text)
 	}
@@ -50,7 +50,7 @@ func (o output) write(text []byte) error {
 }
 
 // writeChunk writes text as one chunk (RFC 9112 §7.1), piece by piece as write.
-func (o output) writeChunk(text []byte) error {
+func (o *output) writeChunk(text []byte) error {
 	if len(text) == 0 {
 		return nil
 	}
@@ -68,7 +68,7 @@ func (o output) writeChunk(text []byte) error {
 }
 
 // flush sends what net/http holds back.
-func (o output) flush() error {
+func (o *output) flush() error {
 	if o.conn != nil {
 		return nil
 	}

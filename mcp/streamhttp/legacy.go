@@ -109,19 +109,26 @@ func (x *exchange) call(h *held, msg jsonrpc.Message) {
 	}
 	st := h.postStream(x)
 	st.loan = x.lend(msg.Method)
-	run := func() {
-		defer h.finish(msg.ID)
-		st.finish(h.answer(x.r.Context(), msg, st))
-		x.loan.Return()
-	}
 	if !st.polls() {
-		run()
+		x.run(st, msg)
 		return
 	}
+	x.poll(st, msg)
+}
+
+// run answers a request that has begun.
+func (x *exchange) run(st *stream, msg jsonrpc.Message) {
+	defer st.held.finish(msg.ID)
+	st.finish(st.held.answer(x.r.Context(), msg, st))
+	x.loan.Return()
+}
+
+// poll answers it too, by itself: when that takes long, its client is sent away.
+func (x *exchange) poll(st *stream, msg jsonrpc.Message) {
 	done := make(chan struct{})
 	x.s.start(func() {
 		defer close(done)
-		run()
+		x.run(st, msg)
 	})
 	timer := time.NewTimer(x.s.o.PollAfter)
 	defer timer.Stop()
