@@ -71,14 +71,24 @@ func (f *files) read(ctx context.Context, c *server.Call, in readInput) (content
 	case err != nil:
 		return content{}, server.Errorf("use a name such as utf-8, utf-16le, windows-1252 or shift_jis", "%w", err)
 	}
-	if out.Size <= maxTagged {
-		if out.ETag, err = file.Tag(ctx); err != nil {
-			return content{}, told(err, in.Path)
-		}
+	if out.ETag, err = tagOf(ctx, file, begin); err != nil {
+		return content{}, told(err, in.Path)
 	}
 	out.Encoding = form.Name
 	err = f.text(ctx, c, in, reading{file, begin, form, &out})
 	return out, told(err, in.Path)
+}
+
+// tagOf gives the tag of a file of which some has been read; none when the rest is too much to be read for it.
+func tagOf(ctx context.Context, file volume.File, begin []byte) (string, error) {
+	size := file.Info().Size
+	if by, ok := file.(interface{ TagOf(content []byte) string }); ok && int64(len(begin)) == size {
+		return by.TagOf(begin), nil
+	}
+	if size > maxTagged {
+		return "", nil
+	}
+	return file.Tag(ctx)
 }
 
 // firstPart is how much of a file is read to see what it is: when the beginning is wanted, at once as much as can be told.

@@ -230,21 +230,45 @@ func (f *file) Range(_ context.Context, offset, length int64) (io.ReadCloser, er
 }
 
 func (f *file) Tag(ctx context.Context) (string, error) {
-	remembers := f.volume != nil && f.info.Settled
-	if remembers {
-		if known := f.volume.known(f.info.Version); known != "" {
-			return known, nil
-		}
+	if known := f.known(); known != "" {
+		return known, nil
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, &ending{ctx, io.NewSectionReader(f.File, 0, f.info.Size)}); err != nil {
 		return "", err
 	}
-	made := tag(h.Sum(nil))
-	if now, err := f.Stat(); remembers && err == nil && version(now) == f.info.Version {
+	return f.remember(tag(h.Sum(nil))), nil
+}
+
+// TagOf is Tag for whoever has read all of the file: it belongs to what was read, even when that changes meanwhile.
+func (f *file) TagOf(content []byte) string {
+	if known := f.known(); known != "" {
+		return known
+	}
+	sum := sha256.Sum256(content)
+	return f.remember(tag(sum[:]))
+}
+
+// remembers says whether the version tells this content from every other.
+func (f *file) remembers() bool { return f.volume != nil && f.info.Settled }
+
+// known is the tag if it is remembered, or empty.
+func (f *file) known() string {
+	if !f.remembers() {
+		return ""
+	}
+	return f.volume.known(f.info.Version)
+}
+
+// remember keeps a tag that was made of the content, unless that has changed since the file was opened.
+func (f *file) remember(made string) string {
+	if !f.remembers() {
+		return made
+	}
+	if now, err := f.Stat(); err == nil && version(now) == f.info.Version {
 		f.volume.remember(f.info.Version, made)
 	}
-	return made, nil
+	return made
 }
 
 func (v *Volume) known(version string) string {
