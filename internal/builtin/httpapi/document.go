@@ -211,7 +211,7 @@ func (a *api) useDocument(text []byte) error {
 	}
 	r.rules = openapi.Rules{Slashes: a.cfg.PathSlashes, MaxBytes: int(a.cfg.MaxRequest)}
 	r.rules.Header, r.rules.Query, r.rules.Cookie = a.cfg.reserved(credentials)
-	if r.sender, err = a.sender(base, credentials, own); err != nil {
+	if r.sender, err = a.sender(base, credentials, own, a.cfg.MaxAnswer); err != nil {
 		return err
 	}
 	a.rest.Store(r)

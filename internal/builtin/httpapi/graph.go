@@ -65,7 +65,7 @@ func (a *api) openGraph() error {
 			return server.Errorf("leave it out, or write in and name", "a credential has a scheme, which only OpenAPI documents have")
 		}
 	}
-	sender, err := a.sender(at, credentials, true)
+	sender, err := a.sender(at, credentials, true, a.cfg.MaxAnswer)
 	if err != nil {
 		return err
 	}
@@ -80,9 +80,14 @@ func (a *api) openGraph() error {
 		}
 		return a.useSchema(g, text)
 	}
+	// The schema is a document, and may be larger than answers are.
+	asks := g
+	if asks.sender, err = a.sender(at, credentials, true, max(a.cfg.MaxAnswer, a.cfg.MaxDocument)); err != nil {
+		return err
+	}
 	a.server.Go(func(ctx context.Context) error {
 		return a.arrive(ctx, func(ctx context.Context) error {
-			text, err := a.pinned(ctx, g.introspect)
+			text, err := a.pinned(ctx, asks.introspect)
 			if err != nil {
 				return err
 			}

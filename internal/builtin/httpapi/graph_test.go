@@ -61,7 +61,7 @@ func arrived(t *testing.T, c *servertest.Client) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for range 2000 {
+	for range 20000 {
 		if r, err := c.Call(t.Context(), "search", args{}); err == nil && !r.IsError {
 			return
 		}

@@ -103,8 +103,9 @@ func (a *api) problemIs(format string, args ...any) {
 	a.server.Log().Warn("api description", "err", text)
 }
 
-// sender makes what sends to base: a way out that leads there and nowhere else.
-func (a *api) sender(base *url.URL, credentials []outbound.Credential, private bool) (*outbound.Sender, error) {
+// sender makes what sends to base: a way out that leads there and nowhere else, and
+// brings answers of so many bytes at most.
+func (a *api) sender(base *url.URL, credentials []outbound.Credential, private bool, most server.Size) (*outbound.Sender, error) {
 	reach := a.cfg.Reach
 	reach.Private = reach.Private || private
 	reach.Only = []string{base.Hostname()}
@@ -128,7 +129,7 @@ func (a *api) sender(base *url.URL, credentials []outbound.Credential, private b
 	}
 	s := outbound.New(outbound.Options{
 		Client: network.Client(server.ClientOptions{
-			Timeout: cmp.Or(a.cfg.Limits.Time, 30*time.Second), MaxBodyBytes: int64(a.cfg.MaxAnswer), MaxRedirects: -1,
+			Timeout: cmp.Or(a.cfg.Limits.Time, 30*time.Second), MaxBodyBytes: int64(most), MaxRedirects: -1,
 		}),
 		TokenClient: tokenClient, Credentials: credentials, Rate: a.cfg.Rate, Retry: a.cfg.Retry, Breaker: a.cfg.Breaker,
 		IdempotencyHeader: a.cfg.IdempotencyHeader, CacheBytes: int64(a.cfg.Cache), Now: a.now,

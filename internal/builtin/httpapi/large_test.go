@@ -3,6 +3,8 @@ package httpapi_test
 import (
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,4 +88,29 @@ func large(t *testing.T, file string) {
 		t.Errorf("sent: got %v, want one query", *sent)
 	}
 	t.Logf("%d tokens for the definitions; ready after %s; the first of search is %v", tokens, ready.Round(time.Millisecond), found.Found[:min(3, len(found.Found))])
+}
+
+// What introspection answers is a document: max_answer is not for it.
+func TestSchemaThatIsLargerThanAnswersMayBe(t *testing.T) {
+	at := serving(t, func(w http.ResponseWriter, _ *http.Request) {
+		var out strings.Builder
+		out.WriteString(`{"data": {"__schema": {"queryType": {"name": "Query"}, "types": [{"kind": "OBJECT", "name": "Query", "fields": [`)
+		for i := range 1000 {
+			if i > 0 {
+				out.WriteString(",")
+			}
+			fmt.Fprintf(&out, `{"name": "f%d", "args": [], "type": {"kind": "SCALAR", "name": "String"}}`, i)
+		}
+		out.WriteString("]}]}}}")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, out.String())
+	})
+	env := graphEnv(t, at, nil)
+	env.Settings = []byte(strings.Replace(string(env.Settings), "{", `{"max_answer": "1KiB", `, 1))
+	c := servertest.Open(t, httpapi.New, env)
+	arrived(t, c)
+	var found struct{ Found []struct{ Name string } }
+	if c.Must(t, "search", args{"query": "f777"}, &found); len(found.Found) == 0 || found.Found[0].Name != "Query.f777" {
+		t.Errorf("search: got %v, want Query.f777", found)
+	}
 }

@@ -39,6 +39,22 @@ func TestLimitsAreExact(t *testing.T) {
 			"{ paste(id: 1) { id title } }",
 			"{ paste(id: 1) { ...p } } fragment p on Paste { id title }",
 		}, func(l *graphql.Limits, n int) { l.Fields = n }, 3},
+		"repeats": {[]string{
+			"{ health health health }",
+			"{ ...q } fragment q on Query { paste(id: 1) { ... { title title title } } }",
+		}, func(l *graphql.Limits, n int) { l.Repeats = n }, 3},
+		"cost": {[]string{
+			"{ pastes(limit: 7) { id } }",
+			"query ($n: Int = 7) { pastes(limit: $n) { ...p } } fragment p on Paste { id }",
+		}, func(l *graphql.Limits, n int) { l.Cost = n }, 14},
+		"cycles, by way of another": {[]string{
+			"{ pastes { owner { pastes { owner { pastes { title } } } } } }",
+			"{ paste(id: 1) { ...p } } fragment p on Paste { owner { pastes { ... { owner { pastes { title } } } } } }",
+			"{ people { edges { node { pastes { owner { pastes { owner { pastes { title } } } } } } } } }",
+		}, func(l *graphql.Limits, n int) { l.Cycles = n }, 2},
+		"cycles, straight": {[]string{
+			"{ people { edges { node { friends { edges { node { friends { edges { node { name } } } } } } } } } }",
+		}, func(l *graphql.Limits, n int) { l.Cycles = n }, 1},
 	} {
 		for _, query := range tc.queries {
 			l := limits()

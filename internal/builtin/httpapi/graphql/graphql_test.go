@@ -149,6 +149,10 @@ func TestSchemaIsTheSameHoweverItComes(t *testing.T) {
 	if a.Hash != b.Hash {
 		t.Errorf("hashes: got %s and %s", a.Hash, b.Hash)
 	}
+	twice, err := graphql.Read([]byte("enum E { X X } type Query { a(n: [E!] = [X]): Int a: Int }"))
+	if err != nil || len(twice.All(false)) != len(b.All(false)) {
+		t.Errorf("a field that is there twice, as in GitHub's schema: got %v", err)
+	}
 	for name, text := range map[string]string{
 		"no schema": `{"data": null}`, "a name that is none": strings.Replace(told, `"name": "a"`, `"name": "a: Int } type Evil {"`, 1), "nothing": "", "no query": "type A { b: Int }",
 	} {
@@ -197,9 +201,10 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Add("{ pastes(limit: 20) { ...f @skip(if: true) } } fragment f on Paste { id }")
 	f.Add("mutation m($i: PasteInput!) { createPaste(input: $i) { id } }")
-	s := paste(f)
+	f.Add("query ($n: Int = 3, $w: String!) { a: people(first: $n) { edges { node { id } } } b: search(word: $w) { ... on Paste { kind } } }")
+	s, l := paste(f), limits()
 	f.Fuzz(func(t *testing.T, query string) {
-		op, err := s.Check(query, "", nil, limits())
+		op, err := s.Check(query, "", graphql.Values{"n": json.RawMessage("7")}, l)
 		if err == nil {
 			s.Variables(op)
 		}

@@ -197,7 +197,7 @@ func (m *measure) field(f *ast.Field, at where) error {
 	if !inner.of.IsCompositeType() {
 		return nil
 	}
-	inner.above = &step{name: inner.of.Name, above: at.above}
+	inner.above = &step{name: element(inner.of), above: at.above}
 	if isList && !said.known() {
 		if err := m.back(f, inner.above); err != nil {
 			return err
@@ -251,6 +251,14 @@ func (m *measure) back(f *ast.Field, here *step) error {
 		return fmt.Errorf("%s leads back to lists of %s once too often, and nothing says how long they are: give a length, such as first or limit, or ask in a second query", short(f.Name), here.name)
 	}
 	return nil
+}
+
+// element is the name of a type, or of what an edge leads to.
+func element(d *ast.Definition) string {
+	if node := d.Fields.ForName("node"); node != nil && strings.HasSuffix(d.Name, "Edge") {
+		return node.Type.Name()
+	}
+	return d.Name
 }
 
 // wraps reports whether a type only stands between a list and its elements.
