@@ -90,13 +90,14 @@ type Options struct {
 
 // Log is an audit log that is being written. Close it.
 type Log struct {
-	o     Options
-	rules rules
-	key   ed25519.PrivateKey
-	macs  sync.Pool // of *mac
-	texts sync.Pool // of *[]byte, for a record each
-	lock  func() error
-	sink  *sealer
+	o       Options
+	rules   rules
+	key     ed25519.PrivateKey
+	macs    sync.Pool // of *mac
+	texts   sync.Pool // of *[]byte, for a record each
+	clients words     // by what they say of themselves
+	lock    func() error
+	sink    *sealer
 
 	out      chan struct{} // holds one: who may write into the file, and guards what follows
 	disk     *disk
@@ -169,7 +170,11 @@ func Open(o Options) (*Log, error) {
 }
 
 func openFile(path string, flag int, perm fs.FileMode) (File, error) {
-	return os.OpenFile(path, flag, perm)
+	f, err := os.OpenFile(path, flag, perm)
+	if err != nil || flag&(os.O_WRONLY|os.O_RDWR) == 0 { // a directory
+		return f, err
+	}
+	return flushing(f), nil
 }
 
 func open(o Options, unlock func() error) (*Log, error) {

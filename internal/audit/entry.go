@@ -55,7 +55,7 @@ func (e *entry) append(dst []byte, l *Log) []byte {
 	if e.of != 0 {
 		dst = strconv.AppendUint(append(dst, `,"of":`...), e.of, 10)
 	}
-	dst = append(e.time.UTC().AppendFormat(append(dst, `,"time":"`...), timeForm), '"')
+	dst = append(appendTime(append(dst, `,"time":"`...), e.time), '"')
 	for _, m := range [...][2]string{
 		{"principal", e.principal}, {"auth", e.auth}, {"client", e.client}, {"revision", e.revision}, {"method", e.method},
 		{"server", e.server}, {"name", e.name}, {"definition", e.definition}, {"decision", e.decision.Effect},

@@ -133,11 +133,7 @@ func (l *Log) describe(ctx context.Context, k kind, server string, req *mcp.Requ
 	}
 	if c := req.Client; c != nil {
 		e.revision = cut(string(c.Revision), maxClient)
-		if info, ok := jsonrpc.Split(c.Info); ok {
-			name, _ := info.String("name")
-			version, _ := info.String("version")
-			e.client = l.clean(strings.TrimSuffix(name+"/"+version, "/"), maxClient)
-		}
+		e.client = l.clean(l.clients.of(c.Info, nameOfClient), maxClient)
 	}
 	e.arguments = req.Params.Get("arguments")
 	return e
