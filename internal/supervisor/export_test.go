@@ -25,7 +25,9 @@ func CountProcs() (int, error) {
 
 // BePatient lets s wait for long for what usually takes a moment: on a busy machine it
 // may take seconds.
-func BePatient(s *Supervisor) { s.times = times{linger: 10 * time.Second, lastWords: 5 * time.Second} }
+func BePatient(s *Supervisor) {
+	s.times = times{linger: 10 * time.Second, lastWords: 5 * time.Second, fetch: maxFetchBackoff}
+}
 
 // Watching begins to watch paths, and returns what Watch does then.
 func Watching(paths []string) (tell func(ctx context.Context, changed func(path string)) error, err error) {

@@ -91,6 +91,8 @@ func play(role string, args []string) int {
 		return family(args[0])
 	case "attempt":
 		return attempt(args)
+	case "npm":
+		return fakeNpm(args)
 	case "middle": // starts a stubborn daemon and leaves it
 		startReady("daemon", program("stubborn", args[0]), true)
 		fmt.Println("ready")

@@ -180,7 +180,7 @@ func (s *store) fly(c *Child, sh *shelf, f *flight, have *fetched) {
 		sh.row, sh.fresh, sh.until, sh.err = 0, true, time.Time{}, nil
 	} else {
 		sh.row++
-		wait := jitter(doubled(fetchBackoff, maxFetchBackoff, sh.row-1))
+		wait := jitter(doubled(s.sup.times.fetch, maxFetchBackoff, sh.row-1))
 		sh.until = time.Now().Add(wait)
 		sh.err = &FetchError{Name: c.spec.Name, Package: e.parcel.String(), Hosts: t.hosts, Wait: wait, Err: err, rules: e.rules}
 	}

@@ -80,8 +80,8 @@ type Supervisor struct {
 }
 
 // times are waits for what usually takes a moment, and what they are bounded by: see
-// lingerTime and lastWordsTime.
-type times struct{ linger, lastWords time.Duration }
+// lingerTime and lastWordsTime; and the first wait after a fetch that failed.
+type times struct{ linger, lastWords, fetch time.Duration }
 
 // New makes the directories for logs and pid files. Nothing is started before a Child is asked for a process.
 func New(opts Options) (*Supervisor, error) {
@@ -114,7 +114,7 @@ func newSupervisor(opts Options, s spawner) (*Supervisor, error) {
 		opts.LogFiles = 1
 	}
 	sup := &Supervisor{
-		times:   times{linger: lingerTime, lastWords: lastWordsTime},
+		times:   times{linger: lingerTime, lastWords: lastWordsTime, fetch: fetchBackoff},
 		log:     opts.Log,
 		redact:  opts.Redact,
 		told:    opts.Started,
