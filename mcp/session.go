@@ -6,6 +6,12 @@ import (
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
+// FilterLogLevel is a member of the notifications of subscriptions/listen within
+// this house: a level asks for what servers with sessions log from that level on
+// outside any call. It crosses no wire: what a stateless client is told of logs
+// belongs to a call, and clients with sessions say logging/setLevel.
+const FilterLogLevel = "dragoman/logLevel"
+
 // Stream takes messages for a peer: the response stream of one HTTP request,
 // the standalone stream of a session, or a whole connection. Send may be called
 // concurrently; it returns an error when the peer can no longer be reached or

@@ -159,6 +159,7 @@ func (sub *subscriber) serve(ctx context.Context, req *mcp.Request, p feedPlan) 
 	if err != nil {
 		return false, err
 	}
+	tasks = append(tasks, sub.feedLogs(ctx, req, p, &feeds)...)
 	if !*p.acknowledged {
 		*p.acknowledged = true
 		req.Emit(acknowledgement(sub, granted, tasks))

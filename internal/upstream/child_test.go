@@ -168,7 +168,7 @@ func (s *server) say(id json.RawMessage, text string) {
 	s.result(id, fmt.Sprintf(`{"content":[{"type":"text","text":%s}]}`, quoted))
 }
 
-const capabilities = `{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}`
+const capabilities = `{"logging":{},"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}`
 
 func (s *server) take(m message) {
 	modern := s.has("modern") || s.has("dual")
@@ -200,7 +200,7 @@ func (s *server) take(m message) {
 		s.listening = append(s.listening, m.ID)
 		s.mu.Unlock()
 		s.notify(m.ID, "subscriptions/acknowledged")
-	case m.Method == "resources/subscribe", m.Method == "resources/unsubscribe":
+	case m.Method == "resources/subscribe", m.Method == "resources/unsubscribe", m.Method == "logging/setLevel":
 		s.result(m.ID, `{}`)
 	case m.Method == "notifications/cancelled":
 		var p struct{ RequestID json.RawMessage }
@@ -282,6 +282,9 @@ func (s *server) call(m message) {
 			s.write(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
 		}
 		s.say(m.ID, "ok")
+	case "murmur": // logs a text when it has answered, before it answers anybody else
+		s.write(`{"jsonrpc":"2.0","id":%s,"result":{"content":[]}}`+"\n"+
+			`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"warning","data":%q}}`, m.ID, p.Arguments.Text)
 	case "die":
 		fmt.Fprintln(os.Stderr, "cannot go on")
 		os.Exit(7)

@@ -20,6 +20,9 @@ const (
 // is started that is started on demand: who listens to one that does not run
 // hears nothing of it. A subscription to resources is a use of the server.
 func (u *Upstream) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+	if wantsLogs(req) {
+		return u.followLogs(ctx, req)
+	}
 	if u.cfg.Isolation != "shared" && u.cfg.Isolation != "" && wantsOnlyLists(req) {
 		return u.overhear(ctx, req)
 	}

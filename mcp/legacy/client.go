@@ -273,6 +273,9 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 		}
 		req = again
 	}
+	if isUse(req.Method) {
+		c.hub.usedBy(mcp.PrincipalOf(ctx).ID)
+	}
 	c.ensureLevel(ctx, req.LogLevel)
 	switch req.Method {
 	case "tools/call":

@@ -103,7 +103,7 @@ func (f *flight) leave() {
 	for {
 		select {
 		case msg := <-f.injected:
-			c.refuse(*msg, "its call has ended")
+			c.late(*msg)
 		default:
 			return
 		}

@@ -24,12 +24,16 @@ type hub struct {
 	mu          sync.Mutex // guards what follows
 	subscribers map[*subscriber]bool
 	refs        map[string]int // resources subscribed to, by how many
+	users       users
 }
 
 type subscriber struct {
 	tools, prompts, resources bool
 	tasks                     bool   // of its session
 	session                   string // of who listens
+	logs                      int    // severity from which on it hears of logs outside any call; -1 for none
+	level                     string // the same, as it was asked for
+	principal                 string // of who listens
 	uris                      map[string]bool
 	queue                     chan mcp.Notification // closed when the subscriber was too slow
 	size                      atomic.Int64          // bytes in queue
@@ -114,6 +118,7 @@ func (s *subscriber) put(n mcp.Notification) bool {
 	case s.queue <- n:
 		return true
 	default:
+		s.size.Add(-size)
 		return false
 	}
 }
@@ -125,12 +130,18 @@ func (c *Client) listen(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 	if !ok {
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "subscriptions/listen needs notifications, an object")
 	}
-	s := &subscriber{uris: make(map[string]bool), queue: make(chan mcp.Notification, maxWaiting)}
+	s := &subscriber{
+		uris: make(map[string]bool), queue: make(chan mcp.Notification, maxWaiting),
+		logs: -1, principal: mcp.PrincipalOf(ctx).ID,
+	}
 	s.tools = c.offers(wanted, "toolsListChanged", "tools", "listChanged")
 	s.prompts = c.offers(wanted, "promptsListChanged", "prompts", "listChanged")
 	s.resources = c.offers(wanted, "resourcesListChanged", "resources", "listChanged")
 	if req.Client.KnowsTasks() && string(wanted.Get(mcp.FilterTaskStatus)) == "true" {
 		s.tasks, s.session = true, req.Client.Session
+	}
+	if level, ok := wanted.String(mcp.FilterLogLevel); ok && c.mayLog(req) {
+		s.logs, s.level = severity(level), level
 	}
 	if c.offersFeature("resources", "subscribe") {
 		for element := range jsonrpc.Elements(wanted.Get("resourceSubscriptions")) {
@@ -139,8 +150,12 @@ func (c *Client) listen(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 			}
 		}
 	}
+	if s.tasks || len(s.uris) > 0 {
+		c.hub.usedBy(s.principal)
+	}
 	c.hub.add(s)
 	defer c.hub.remove(s)
+	c.ensureLevel(ctx, s.level)
 	retained := c.subscribeAll(ctx, s)
 	defer c.unsubscribeAll(ctx, retained)
 	req.Emit(s.acknowledgement())
@@ -222,6 +237,9 @@ func (s *subscriber) acknowledgement() mcp.Notification {
 			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
 		}
 	}
+	if s.logs >= 0 {
+		edits = append(edits, jsonrpc.Edit{Name: mcp.FilterLogLevel, Value: jsonrpc.AppendString(nil, s.level)})
+	}
 	if len(s.uris) > 0 {
 		list := []byte{'['}
 		for uri := range s.uris {
@@ -279,28 +297,4 @@ func (c *Client) news(msg jsonrpc.Message) {
 		c.o.Changed(msg.Method)
 	}
 	c.hub.tell(mcp.Notification{Method: msg.Method, Params: msg.Params})
-}
-
-// tellLog passes a log message that is not linked to a call to the only call
-// that wants logs; with several there is no telling whose it is.
-func (c *Client) tellLog(msg jsonrpc.Message) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var found *flight
-	for f := range c.flights {
-		if f.req.LogLevel == "" || f.req.Notify == nil {
-			continue
-		}
-		if found != nil {
-			return
-		}
-		found = f
-	}
-	if found == nil {
-		return
-	}
-	select {
-	case found.injected <- &msg:
-	default: // its caller is slow; logs may be lost
-	}
 }

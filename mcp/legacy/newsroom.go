@@ -10,19 +10,26 @@ import (
 )
 
 // maxHeard bounds what waits to be told to one session. What says the same as
-// something that waits is not told twice, and there are few kinds of it.
-const maxHeard = 16
+// something that waits is not told twice, and there are few kinds of it. Log messages
+// leave room for the rest, and are lost beyond it.
+const (
+	maxHeard     = 16
+	maxHeardLogs = 12
+	maxHeardSize = 1 << 20 // bytes of log messages; but one has room whatever its length
+)
 
-// newsKey tells apart the sessions that may hear of different lists.
+// newsKey tells apart the sessions that may hear of different things.
 type newsKey struct {
 	principal string
 	revision  mcp.Revision
 	kinds     mcp.Kinds
+	level     string // of log messages; empty for changed lists
+	session   string // of one that shares with no other
 }
 
 // newsroom hears of changed lists for the sessions that want to hear of nothing
-// else: one subscription for all of a principal in the place of one for each
-// session, which is what makes a thousand quiet sessions cheap.
+// else, and of log messages: one subscription for all of a principal in the place of
+// one for each session, which is what makes a thousand quiet sessions cheap.
 type newsroom struct {
 	mu    sync.Mutex // guards what follows
 	desks map[newsKey]*desk
@@ -34,9 +41,17 @@ type desk struct {
 	cancel  context.CancelFunc
 }
 
-// join has s hear of changed lists until leave is called.
-func (r *newsroom) join(s *Session) (leave func()) {
-	key := newsKey{s.who.ID, s.client.Revision, s.client.Kinds}
+// join has s hear of log messages from level on, or without one of changed lists,
+// until leave is called.
+func (r *newsroom) join(s *Session, level string) (leave func()) {
+	key := newsKey{principal: s.who.ID, revision: s.client.Revision, kinds: s.client.Kinds, level: level}
+	params := filter(nil, false)
+	if level != "" {
+		params = logFilter(level)
+	}
+	if s.server.o.ListsDiffer() {
+		key.session = s.id
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.desks[key]
@@ -48,8 +63,8 @@ func (r *newsroom) join(s *Session) (leave func()) {
 			r.desks = make(map[newsKey]*desk)
 		}
 		r.desks[key] = d
-		anyone := &mcp.Client{Revision: s.client.Revision, Kinds: s.client.Kinds}
-		req := &mcp.Request{Method: "subscriptions/listen", Params: filter(nil, false), Client: anyone}
+		client := &mcp.Client{Revision: s.client.Revision, Kinds: s.client.Kinds, Session: key.session}
+		req := &mcp.Request{Method: "subscriptions/listen", Params: params, Client: client}
 		s.server.listens.Go(func() { s.server.listen(ctx, req, func([]string) {}, func(n mcp.Notification) { r.tell(d, n) }) })
 	}
 	d.readers[s] = true
@@ -83,7 +98,7 @@ func (s *Session) hear(n mcp.Notification) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := slices.ContainsFunc(s.heard, func(w mcp.Notification) bool { return w.Method == n.Method && n.Params.IsZero() })
-	if s.stream == nil || known || len(s.heard) >= maxHeard {
+	if s.stream == nil || known || len(s.heard) >= maxHeard || n.Method == logNotice && !s.hasRoom(n) {
 		return
 	}
 	s.heard = append(s.heard, n)
@@ -91,6 +106,15 @@ func (s *Session) hear(n mcp.Notification) {
 		s.telling = true
 		s.server.listens.Go(s.tellHeard)
 	}
+}
+
+// hasRoom reports whether a log message may wait. s.mu is held.
+func (s *Session) hasRoom(n mcp.Notification) bool {
+	size := 0
+	for _, w := range s.heard {
+		size += len(w.Params.Raw())
+	}
+	return size == 0 || len(s.heard) < maxHeardLogs && size+len(n.Params.Raw()) <= maxHeardSize
 }
 
 // tellHeard tells what was heard until there is no more.

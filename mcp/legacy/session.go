@@ -23,16 +23,17 @@ type Session struct {
 	end    sync.Once
 	ends   endings
 
-	mu       sync.Mutex // guards what follows
-	level    string     // what logging/setLevel asked for
-	calls    map[jsonrpc.ID]*mcp.CallContext
-	hasty    []hasty                             // cancellations that may have overtaken their calls, oldest first
-	asked    map[jsonrpc.ID]chan jsonrpc.Message // our requests that wait for the client
-	stream   mcp.Stream                          // takes what belongs to no request; nil when none is attached
-	attached int                                 // counts attachments, so that only the last detaches
-	watch    watch
-	heard    []mcp.Notification // of changed lists, and not told yet
-	telling  bool               // somebody is telling it
+	mu        sync.Mutex // guards what follows
+	level     string     // what logging/setLevel asked for
+	wantsLogs bool       // it has asked
+	calls     map[jsonrpc.ID]*mcp.CallContext
+	hasty     []hasty                             // cancellations that may have overtaken their calls, oldest first
+	asked     map[jsonrpc.ID]chan jsonrpc.Message // our requests that wait for the client
+	stream    mcp.Stream                          // takes what belongs to no request; nil when none is attached
+	attached  int                                 // counts attachments, so that only the last detaches
+	watch     watch
+	heard     []mcp.Notification // of changed lists, and not told yet
+	telling   bool               // somebody is telling it
 }
 
 var _ mcp.Session = (*Session)(nil)
@@ -83,6 +84,7 @@ func (s *Session) close() {
 			call.End(context.Canceled, errCancelled)
 		}
 		s.watch.stop()
+		s.watch.deafen()
 		s.stream = nil
 		s.mu.Unlock()
 		s.ends.run()
@@ -284,8 +286,11 @@ func (s *Session) setLevel(params jsonrpc.Object) (mcp.Result, error) {
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "level must be one of %s", strings.Join(levels(), ", "))
 	}
 	s.mu.Lock()
-	s.level = level
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if !s.wantsLogs || s.level != level {
+		s.level, s.wantsLogs = level, true
+		s.followLogs()
+	}
 	return mcp.EmptyResult(), nil
 }
 

@@ -27,6 +27,7 @@ type watch struct {
 	uris   map[string]bool
 	tasks  bool               // the session has begun some
 	cancel context.CancelFunc // of the subscription under way; nil when there is none
+	mute   func()             // ends that to logs outside any call; nil when there is none
 }
 
 func (w *watch) stop() {
@@ -46,9 +47,12 @@ func (s *Session) Attach(out mcp.Stream) func() {
 	switch {
 	case s.watch.cancel != nil || s.over():
 	case len(s.watch.uris) == 0 && !s.watch.tasks && !s.server.o.ListsDiffer():
-		s.watch.cancel = s.server.news.join(s)
+		s.watch.cancel = s.server.news.join(s, "")
 	default:
 		s.relisten(s.filter())
+	}
+	if s.watch.mute == nil {
+		s.followLogs()
 	}
 	return func() {
 		s.mu.Lock()
@@ -57,6 +61,7 @@ func (s *Session) Attach(out mcp.Stream) func() {
 			return
 		}
 		s.stream = nil
+		s.watch.deafen()
 		if len(s.watch.uris) == 0 {
 			s.watch.stop()
 		}
