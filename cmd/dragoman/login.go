@@ -140,9 +140,9 @@ func newLogout() *cobra.Command {
 	as, everybody := "", false
 	k := &keeper{}
 	cmd := k.command("logout SERVER", "Forget an account that a caller has connected", `Forget the account that a caller has connected at a server. Gateways that run
-stop using it within 5 seconds; what was encrypted stays unreadable. The
-server's authorization server is not told: take the access back there too if it
-should end for others who have a copy.`, 1, func(ctx context.Context, k *kept) error {
+stop using it within 5 seconds; what was encrypted stays unreadable. Then the
+server's authorization server is asked to take it back (RFC 7009). If it does not,
+that is said, and the account is forgotten even so: take the access back there.`, 1, func(ctx context.Context, k *kept) error {
 		return k.logout(ctx, as, everybody)
 	})
 	cmd.GroupID = groupSet
@@ -155,13 +155,51 @@ func (k *kept) logout(ctx context.Context, as string, everybody bool) error {
 	if (as == "") != everybody {
 		return exit(exitUsage, errors.New("whose account is forgotten? Write --as CALLER, or --all"))
 	}
-	n, err := credential.Remove(ctx, k.Store, as, k.args[0])
+	ended, err := k.end(ctx, as)
+	for _, e := range ended {
+		if e.Fault != nil {
+			k.screen.say("%s: the authorization server was not told, take the access back there: %s", oneLine(e.Principal), oneLine(e.Fault.Error()))
+		}
+	}
 	switch {
 	case err != nil:
 		return err
-	case n == 0:
+	case len(ended) == 0:
 		return fmt.Errorf("nobody so is logged in at %s; dragoman logins lists who is: %w", k.args[0], store.ErrNotFound)
 	}
-	k.screen.say("%s forgotten", count(n, "login"))
+	k.screen.say("%s forgotten", count(len(ended), "login"))
 	return nil
+}
+
+// end ends logins. Where they cannot be read, for want of the keys, they are removed
+// and nobody is told.
+func (k *kept) end(ctx context.Context, as string) ([]credential.Ended, error) {
+	alone := modest(k.cfg)
+	alone.Servers, alone.Views = nil, nil
+	a, err := app.Open(alone, appOptions(nil))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
+		defer cancel()
+		_ = a.Close(closing)
+	}()
+	ended, err := a.LogOut(ctx, k.cfg, k.args[0], as)
+	if err == nil || len(ended) > 0 {
+		return ended, err
+	}
+	all, listed := credential.List(ctx, k.Store, as)
+	if listed != nil {
+		return nil, listed
+	}
+	if _, removed := credential.Remove(ctx, k.Store, as, k.args[0]); removed != nil {
+		return nil, removed
+	}
+	for _, c := range all {
+		if c.Server == k.args[0] {
+			ended = append(ended, credential.Ended{Principal: c.Principal, Server: c.Server, Fault: err})
+		}
+	}
+	return ended, nil
 }

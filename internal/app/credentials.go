@@ -298,6 +298,23 @@ func (a *App) keyService(k config.KeyService) *secret.Transit {
 	})
 }
 
+// LogOut forgets the logins of a principal at a server, or with an empty one of all
+// principals, and has their authorization servers take them back. cfg is that of the
+// gateway, which may run meanwhile.
+func (a *App) LogOut(ctx context.Context, cfg *config.Config, server, principal string) ([]credential.Ended, error) {
+	b, err := a.openBroker()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.openKeeper(b, cfg); err != nil {
+		return nil, err
+	}
+	if known, ok := cfg.Servers[server]; ok {
+		b.Server(known)
+	}
+	return b.LogOut(ctx, principal, server)
+}
+
 // LoginLink makes a link where a principal can log in at a server of the type oauth,
 // by a configuration whose gateway runs elsewhere: its pages are at the address that
 // it is reached at.

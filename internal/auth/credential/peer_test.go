@@ -38,6 +38,7 @@ type authority struct {
 	back      func(url.Values) // changes what the browser brings back
 	noRefresh bool
 	registers int
+	revoked   []string // kinds of tokens that were taken back
 }
 
 type grant struct{ who, challenge, redirect, client, resource string }
@@ -59,6 +60,7 @@ func newAuthority(t *testing.T) *authority {
 	mux.HandleFunc("POST /register", a.register)
 	mux.HandleFunc("GET /authorize", a.authorize)
 	mux.HandleFunc("POST /token", a.token)
+	mux.HandleFunc("POST /revoke", a.revoke)
 	a.Server = httptest.NewServer(mux)
 	t.Cleanup(a.Close)
 	return a
@@ -76,6 +78,26 @@ func (a *authority) describe(w http.ResponseWriter, _ *http.Request) {
 		a.metadata(document)
 	}
 	write(w, http.StatusOK, document)
+}
+
+// revoke ends what comes of a token, and takes those that it does not know.
+func (a *authority) revoke(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		write(w, http.StatusBadRequest, map[string]any{"error": "invalid_request"})
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	token := r.PostForm.Get("token")
+	a.revoked = append(a.revoked, r.PostForm.Get("token_type_hint"))
+	if !a.clients[r.PostForm.Get("client_id")] {
+		write(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
+		return
+	}
+	if f := a.families[token]; f != nil {
+		f.ended = true
+	}
+	delete(a.tokens, token)
 }
 
 func (a *authority) register(w http.ResponseWriter, r *http.Request) {

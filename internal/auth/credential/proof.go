@@ -167,12 +167,15 @@ func (s *Server) keep(ctx context.Context, who string, c credential) error {
 	return nil
 }
 
-// dropAside forgets a login whose code was not given.
-func (s *Server) dropAside(ctx context.Context, who string, _ kept) {
+// dropAside forgets a login whose code was not given, and gives it back.
+func (s *Server) dropAside(ctx context.Context, who string, k kept) {
 	dropping, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	if err := s.broker.keeper.Load().State.Credentials.Remove(dropping, who, s.aside()); err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.log.WarnContext(ctx, "login whose code was not given cannot be removed, it is not used", "principal", who, "err", err)
+	}
+	if k.Proof != nil && !k.Proof.Taken { // else it has become the caller's
+		s.takeBackLater(ctx, who, k.credential)
 	}
 }
 

@@ -181,9 +181,10 @@ func (c *Client) Register(ctx context.Context, place Place, about map[string]any
 	return ClientID{ID: said.ID, Secret: said.Secret, Method: method}, nil
 }
 
-// Revoke gives a token back (RFC 7009).
-func (c *Client) Revoke(ctx context.Context, place Place, as ClientID, token string) error {
-	req, err := c.form(ctx, place.Revocation, as, place.Methods, url.Values{"token": {token}})
+// Revoke gives a token back (RFC 7009); kind is access_token or refresh_token. One
+// that the authorization server does not know has been given back.
+func (c *Client) Revoke(ctx context.Context, place Place, as ClientID, kind, token string) error {
+	req, err := c.form(ctx, place.Revocation, as, place.Methods, url.Values{"token": {token}, "token_type_hint": {kind}})
 	if err != nil {
 		return err
 	}
