@@ -104,6 +104,7 @@ func (a *App) openKeeper(b *credential.Broker, cfg *config.Config) error {
 		return err
 	}
 	b.Keep(credential.Keeper{State: state, Box: box, Sealer: sealer})
+	a.work.Go(func() { _ = b.Run(a.ctx) }) // it ends with ctx only
 	return nil
 }
 
