@@ -34,8 +34,9 @@ type channel struct {
 	calls    map[jsonrpc.ID]*posting
 	tokens   map[string]*posting
 	session  string
-	revision string // agreed with the server; empty before that
-	begun    bool   // ready is closed
+	revision string      // agreed with the server; empty before that
+	posted   http.Header // of POST requests since then; they are shared and not changed
+	begun    bool        // ready is closed
 	ended    bool
 	err      error
 }
@@ -82,21 +83,19 @@ func (ch *channel) Start(ctx context.Context, out mcp.Outgoing) (*mcp.Call, erro
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.ended {
-		cancel()
 		return nil, fmt.Errorf("%w: session has ended: %w", mcp.ErrNotSent, ch.err)
 	}
 	ch.next++
-	p := &posting{ch: ch, out: out, id: jsonrpc.NumberID(ch.next), cancel: cancel}
+	p := &posting{ch: ch, out: out, id: jsonrpc.NumberID(ch.next), ctx: mcp.NewCallContext(context.WithoutCancel(ctx))}
 	p.call = mcp.NewCall(p.id, mcp.MaxCallQueue, p.forget)
 	ch.calls[p.id] = p
 	if out.ProgressToken != "" {
 		ch.tokens[out.ProgressToken] = p
 	}
-	ch.work.Go(func() { p.run(ctx) })
+	ch.work.Go(p.run)
 	return p.call, nil
 }
 
@@ -216,7 +215,7 @@ func (ch *channel) cut(err error) {
 	}
 }
 
-// header begins the headers of a request of the session.
+// header begins the headers of a request of the session, which are the caller's.
 func (ch *channel) header(accept []string) http.Header {
 	h := ch.c.header(5)
 	if accept != nil {
@@ -233,9 +232,15 @@ func (ch *channel) header(accept []string) http.Header {
 	return h
 }
 
+// postHeader returns the headers of a POST request. They are not to be changed.
 func (ch *channel) postHeader() http.Header {
-	h := ch.header(ch.c.fixed.both)
-	h["Content-Type"] = ch.c.fixed.json
+	ch.mu.Lock()
+	h := ch.posted
+	ch.mu.Unlock()
+	if h == nil {
+		h = ch.header(ch.c.fixed.both)
+		h["Content-Type"] = ch.c.fixed.json
+	}
 	return h
 }
 
@@ -258,8 +263,12 @@ func (ch *channel) agree(session string, result jsonrpc.Object) error {
 		return errors.New("protocol version has characters that a header may not carry")
 	}
 	ch.mu.Lock()
+	ch.session, ch.revision, ch.posted = session, revision, nil
+	ch.mu.Unlock()
+	posted := ch.postHeader()
+	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.session, ch.revision = session, revision
+	ch.posted = posted
 	return nil
 }
 

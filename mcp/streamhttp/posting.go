@@ -16,11 +16,11 @@ import (
 // posting is one call of a session: a POST and its answer, which may come in
 // several pieces when the connection breaks.
 type posting struct {
-	ch     *channel
-	out    mcp.Outgoing
-	id     jsonrpc.ID
-	call   *mcp.Call
-	cancel context.CancelFunc
+	ch   *channel
+	out  mcp.Outgoing
+	id   jsonrpc.ID
+	call *mcp.Call
+	ctx  *mcp.CallContext // ends with the call
 
 	begun    bool // the server has begun to answer; guarded by ch.mu
 	answered bool // the response has been given to the call; used by run only
@@ -28,7 +28,7 @@ type posting struct {
 
 // forget releases what the channel keeps, and ends what is under way.
 func (p *posting) forget() {
-	p.cancel()
+	p.ctx.End(context.Canceled, nil)
 	p.ch.mu.Lock()
 	defer p.ch.mu.Unlock()
 	delete(p.ch.calls, p.id)
@@ -36,17 +36,16 @@ func (p *posting) forget() {
 }
 
 // run makes the call.
-func (p *posting) run(ctx context.Context) {
+func (p *posting) run() {
 	defer p.forget()
-	if err := p.post(ctx); err != nil {
+	if err := p.post(p.ctx); err != nil {
 		p.call.Finish(err)
 	}
 }
 
 func (p *posting) post(ctx context.Context) error {
 	c := p.ch.c
-	params, _ := jsonrpc.Split(p.out.Params)
-	body := jsonrpc.Message{ID: p.id, Method: p.out.Method, Params: params}.Append(make([]byte, 0, len(p.out.Params)+128))
+	body := jsonrpc.Message{ID: p.id, Method: p.out.Method, Params: jsonrpc.Written(p.out.Params, nil)}.Append(make([]byte, 0, len(p.out.Params)+128))
 	resp, sent, err := c.roundTrip(ctx, http.MethodPost, p.ch.postHeader(), body)
 	if err != nil {
 		return unreachable(sent, err)
@@ -73,7 +72,7 @@ func (p *posting) post(ctx context.Context) error {
 // finish ends the call because the channel has ended.
 func (p *posting) finish(why error) {
 	p.call.Finish(fmt.Errorf("session ended before the answer: %w", why))
-	p.cancel()
+	p.ctx.End(context.Canceled, nil)
 }
 
 func (p *posting) readJSON(ctx context.Context, resp *http.Response, session string) error {
