@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,16 +44,18 @@ func (q *Question) context(n needs, now time.Time) (cedar.Record, error) {
 	if n.wants("revision") {
 		m["revision"] = cedar.String(q.Revision)
 	}
-	if q.Address.IsValid() && n.wants("address") {
-		a := q.Address.Unmap().WithZone("")
+	if a := q.from(); a.IsValid() && n.wants(address) {
 		prefix, err := a.Prefix(a.BitLen())
 		if err != nil {
 			return cedar.Record{}, err
 		}
-		m["address"] = types.IPAddr(prefix)
+		m[address] = types.IPAddr(prefix)
 	}
 	return cedar.NewRecord(m), nil
 }
+
+// from is where the call comes from as policies see it; invalid when that is not known.
+func (q *Question) from() netip.Addr { return q.Address.Unmap().WithZone("") }
 
 func (q *Question) arguments(n needs) (cedar.Record, error) {
 	m := make(cedar.RecordMap)

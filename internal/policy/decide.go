@@ -144,6 +144,7 @@ func (r *ruleset) thing(q *Question) *thing {
 	for _, rule := range r.rules {
 		if rule.fits(t, r.groups[q.Action]) {
 			t.rules = append(t.rules, rule)
+			t.placed = t.placed || rule.needs.placed()
 		}
 	}
 	_, t.known = r.actions[t.action]

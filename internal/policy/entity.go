@@ -76,6 +76,7 @@ type thing struct {
 	action cedar.EntityUID
 	rules  []*rule
 	known  bool // there is such an action
+	placed bool // a rule looks at where a call comes from, and at nothing else of it
 	kept   bool // it is remembered
 }
 

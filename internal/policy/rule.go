@@ -52,6 +52,11 @@ func with(list []string, more ...string) []string {
 // wants tells whether a member of the context is looked at.
 func (n *needs) wants(member string) bool { return n.all || slices.Contains(n.members, member) }
 
+// placed tells that of a call nothing is looked at but where it comes from.
+func (n *needs) placed() bool {
+	return n.context && !n.all && len(n.members) == 1 && n.members[0] == address
+}
+
 func newRule(p *cedar.Policy, id cedar.PolicyID) *rule {
 	position := p.Position()
 	r := &rule{id: id, policy: p, place: fmt.Sprintf("%s:%d", position.Filename, position.Line), tree: (*exp.Policy)(p.AST())}
@@ -94,8 +99,12 @@ func argument(node exp.IsNode) (string, bool) {
 	return "", false
 }
 
-// arguments is the member of the context that holds those of the call.
-const arguments = "arguments"
+// arguments is the member of the context that holds those of the call, address that
+// of where it comes from.
+const (
+	arguments = "arguments"
+	address   = "address"
+)
 
 func isArguments(node exp.IsNode) bool {
 	access, ok := node.(exp.NodeTypeAccess)

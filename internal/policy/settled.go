@@ -2,6 +2,7 @@ package policy
 
 import (
 	"iter"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -15,11 +16,12 @@ type pair struct {
 	who     *person
 	what    *thing
 	listing bool
+	from    netip.Addr // zero unless a rule about the thing looks at it and at nothing else of the call
 }
 
-// settled is what those rules say that look at nothing but who and what, and so say
-// it every time: the rest of a question's answer depends on the rules in open.
-// Rules that look at arguments, address, time or revision are never in it.
+// settled is what those rules say that look at nothing but who, what and from where,
+// and so say it every time: the rest of a question's answer depends on the rules in
+// open. Rules that look at arguments, time or revision are never in it.
 type settled struct {
 	// whole says that there are no other rules, so that decision is the answer.
 	whole    bool
@@ -52,7 +54,10 @@ func (all rules) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 
 // settled returns what is settled about the question, from memory if it is there.
 func (r *ruleset) settled(q *Question, who *person, what *thing) *settled {
-	key := pair{who, what, q.Listing}
+	key := pair{who: who, what: what, listing: q.Listing}
+	if what.placed && !q.Listing {
+		key.from = q.from()
+	}
 	if s, ok := r.answers.get(key); ok {
 		return s
 	}
@@ -66,26 +71,29 @@ func (r *ruleset) settled(q *Question, who *person, what *thing) *settled {
 func (r *ruleset) settle(q *Question, who *person, what *thing) *settled {
 	s := &settled{permit: -1}
 	var sure rules
+	var known needs // of sure
 	var places []int
 	for place, rule := range what.rules {
 		switch {
 		case q.Listing || !rule.about(who):
-		case rule.needs.context:
+		case rule.needs.context && !rule.needs.placed():
 			s.open, s.places = append(s.open, rule), append(s.places, place)
 			s.needs.add(&rule.needs)
 		default:
 			sure, places = append(sure, rule), append(places, place)
+			known.add(&rule.needs)
 		}
 	}
 	if len(s.open) == 0 {
-		// The time counts for rules with a context only, of which there are none.
+		// The time counts for rules that look at it, of which there are none.
 		s.whole, s.decision = true, r.inFull(q, who, what, time.Time{})
 		return s
 	}
+	context, err := q.context(known, time.Time{})
 	verdict, why := cedar.Authorize(sure, &scene{who: who, what: what, actions: r.actions},
-		cedar.Request{Principal: who.uid, Action: what.action, Resource: what.uid})
+		cedar.Request{Principal: who.uid, Action: what.action, Resource: what.uid, Context: context})
 	switch {
-	case len(why.Errors) > 0 || verdict == cedar.Deny && len(why.Reasons) > 0:
+	case err != nil || len(why.Errors) > 0 || verdict == cedar.Deny && len(why.Reasons) > 0:
 		s.doubt = true
 	case len(why.Reasons) > 0:
 		s.rule = string(why.Reasons[0].PolicyID)
