@@ -99,3 +99,28 @@ func firstName(query string) string {
 	}
 	return ""
 }
+
+// A large value that each field uses is looked at once.
+func TestLargeVariablesAreLookedAtOnce(t *testing.T) {
+	s, err := graphql.Read([]byte("type Query { books(pagination: Page): [Book] } input Page { limit: Int more: [String] } type Book { title: String }"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := graphql.Values{"p": json.RawMessage(`{"limit": 1, "more": ["` + strings.Repeat(`a", "`, 50000) + `"]}`)}
+	allocations := func(uses int) float64 {
+		query := "query ($p: Page) {"
+		for i := range uses {
+			query += fmt.Sprintf(" a%d: books(pagination: $p) { title ... { a%d: title } }", i, i)
+		}
+		return testing.AllocsPerRun(1, func() {
+			if _, err := s.Check(query+" }", "", large, only()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if one, many := allocations(1), allocations(100); many > 10*one {
+		t.Errorf("got %.0f allocations for 100 uses of a variable and %.0f for one, want not a multiple", many, one)
+	} else {
+		t.Logf("%.0f allocations for 100 uses of a variable, %.0f for one", many, one)
+	}
+}

@@ -21,6 +21,7 @@ type measure struct {
 
 	aliases, directives, fields, roots, cost int
 	spreads                                  int
+	said                                     map[use]size
 	within                                   []string // the fragments that lead here
 }
 

@@ -88,20 +88,40 @@ func (m *measure) argument(name string, v *ast.Value, depth int) size {
 	return size{}
 }
 
+// use is a variable as an argument of a name, so deep inside others.
+type use struct {
+	name, variable string
+	depth          int
+}
+
 // variable is the size that a variable says: its value, or its default, or that of
-// any list while no values are known.
+// any list while no values are known. It looks once, since a value may be large and
+// be used in each field.
 func (m *measure) variable(name, variable string, depth int) size {
-	if value, ok := m.values[variable]; ok {
+	u := use{name, variable, depth}
+	out, seen := m.said[u]
+	if !seen {
+		out = m.worth(u)
+		if m.said == nil {
+			m.said = map[use]size{}
+		}
+		m.said[u] = out
+	}
+	return out
+}
+
+func (m *measure) worth(u use) size {
+	if value, ok := m.values[u.variable]; ok {
 		var v any
 		if err := json.Unmarshal(value, &v); err != nil {
 			return size{}
 		}
-		return part(name, v, depth)
+		return part(u.name, v, u.depth)
 	}
-	if d := m.variables.ForName(variable); d != nil && d.DefaultValue != nil && d.DefaultValue.Kind != ast.Variable {
-		return m.argument(name, d.DefaultValue, depth)
+	if d := m.variables.ForName(u.variable); d != nil && d.DefaultValue != nil && d.DefaultValue.Kind != ast.Variable {
+		return m.argument(u.name, d.DefaultValue, u.depth)
 	}
-	if m.values == nil && sizes(name) {
+	if m.values == nil && sizes(u.name) {
 		return size{n: unsized}
 	}
 	return size{}
