@@ -148,7 +148,7 @@ func (f *finder) word(from, to int) int {
 	default:
 		end = at + wordEnd(t[at:], m == whole)
 	}
-	if secretValue(t[at:end], m, q.mark != 0) {
+	if secretValue(t[at:end], m, q.mark != 0) && (q.mark != 0 || m == whole || !f.s.isCode(t[at:end], t[end:])) {
 		return f.add(at, end)
 	}
 	return to
