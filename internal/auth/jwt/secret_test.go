@@ -2,17 +2,21 @@ package jwt_test
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"flag"
 	"math/rand/v2"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth/jwt"
 )
 
-var knownSecrets = flag.String("jwt-secrets", "", "file with known secrets, one per line: counts how many are refused")
+var knownSecrets = flag.String("jwt-secrets", "", "file with known secrets, one per line: each has to be refused")
+var writeKnown = flag.Bool("write-known", false, "write the digests of those in -jwt-secrets that nothing else refuses")
 
 func TestSecretsThatCanBeGuessedAreRefused(t *testing.T) {
 	for _, c := range []struct {
@@ -23,6 +27,13 @@ func TestSecretsThatCanBeGuessedAreRefused(t *testing.T) {
 		{"one letter", "HS256", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
 		{"from S0's example", "HS256", "your-secret-key-for-development"},
 		{"a word within", "HS256", "kX93mZq2vXb7pLt4-SECRET-wRs7nQc5yHd8jFg1"},
+		{"a UUID", "HS256", "45df22f6-e862-43a1-8fd8-1d40740a0c84"},
+		{"hexadecimal digits of too few bits", "HS256", "b14ca5898a4e4133bbce2ea2315a1916"},
+		{"hexadecimal digits of too few bits for HS512", "HS512", "0f453b8e74d2da2ddbf069fb795e530bb730a418ac3764e3f2a8d360c648a412"},
+		{"words as base64", "HS256", base64.StdEncoding.EncodeToString([]byte("my password is 4 letters long, no 9"))},
+		{"words as hexadecimal digits", "HS256", hex.EncodeToString([]byte("my password is 4 letters long, no 9"))},
+		{"words as base64 of base64", "HS256", base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte("my password is 4 letters long, no 9"))))},
+		{"from a published list", "HS256", "G8myiWdh74ZxsIrFdVTo3j36ftvoqNSE"},
 		{"a short word within", "HS256", "kX93mZq2vXb7pLt4TokenwRs7nQc5yHd8jFg1"},
 		{"an algorithm without a secret", "RS256", "kX93mZq2vXb7pLt4wRs7nQc5yHd8jFg1"},
 		{"no algorithm at all", "none", "kX93mZq2vXb7pLt4wRs7nQc5yHd8jFg1"},
@@ -63,12 +74,24 @@ func TestKnownSecretsAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	total, taken := 0, 0
+	total, digests := 0, []string{}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		total++
-		if _, err := jwt.SecretKey("HS256", lines.Text()); err == nil {
-			taken++
+		_, err := jwt.SecretKey("HS256", lines.Text())
+		if err != nil && !(*writeKnown && strings.Contains(err.Error(), "published list")) {
+			continue
+		}
+		if !*writeKnown {
+			t.Errorf("%q is in the list and is taken; -write-known adds it", lines.Text())
+		}
+		sum := sha256.Sum256(lines.Bytes())
+		digests = append(digests, string(sum[:8]))
+	}
+	t.Logf("%d known secrets, %d that look random", total, len(digests))
+	if *writeKnown {
+		slices.Sort(digests)
+		if err := os.WriteFile("known.digests", []byte(strings.Join(slices.Compact(digests), "")), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
-	t.Logf("%d known secrets, %d taken: those are long and look random", total, taken)
 }
