@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -79,6 +80,8 @@ type finding struct {
 	Prompts   *int   `json:"prompts,omitempty"`
 	Resources *int   `json:"resources,omitempty"`
 	Millis    *int64 `json:"ready_ms,omitempty"`
+	// Of an API that a document describes, what became of the document.
+	Coverage json.RawMessage `json:"coverage,omitempty"`
 }
 
 // report gathers findings, and shows each as it comes when it is for people.

@@ -71,6 +71,7 @@ func (c serverCheck) failed(ctx context.Context, l *line, f finding, err error) 
 func (c serverCheck) lists(ctx context.Context, l *line, f finding, about mcp.Server) []finding {
 	var remarks []finding
 	counts := map[string]*int{}
+	var listed []jsonrpc.Object // resources
 	for _, k := range []kind{tools, prompts, resources} {
 		if about.Capabilities.Get(k.capability) == nil {
 			counts[k.word] = new(int)
@@ -88,8 +89,11 @@ func (c serverCheck) lists(ctx context.Context, l *line, f finding, about mcp.Se
 		n := len(entries)
 		counts[k.word] = &n
 		remarks = append(remarks, c.twice(k, entries)...)
-		if k == tools {
+		switch k {
+		case tools:
 			remarks = append(remarks, c.unmatched(entries)...)
+		case resources:
+			listed = entries
 		}
 	}
 	f.Tools, f.Prompts, f.Resources = counts["tools"], counts["prompts"], counts["resources"]
@@ -100,6 +104,7 @@ func (c serverCheck) lists(ctx context.Context, l *line, f finding, about mcp.Se
 	}
 	f.Detail = fmt.Sprintf("%s, %s: %s, %s, %s; ready in %dms", how, f.Revision,
 		number(f.Tools, "tool"), number(f.Prompts, "prompt"), number(f.Resources, "resource"), *f.Millis)
+	remarks = append(remarks, c.document(ctx, l, &f, listed)...)
 	return append([]finding{f}, remarks...)
 }
 

@@ -44,7 +44,7 @@ func coverageOf(r *rest) coverage {
 	return c
 }
 
-// tellCoverage logs what became of a document, and makes it a resource.
+// tellCoverage logs what became of a document.
 func (a *api) tellCoverage(r *rest) {
 	log := a.server.Log()
 	log.Info("document", "title", r.doc.Title, "format", r.doc.Format, "hash", r.doc.Hash, "operations", len(r.operations), "skipped", len(r.doc.Skipped))
@@ -55,6 +55,10 @@ func (a *api) tellCoverage(r *rest) {
 		}
 		log.Warn("operations of the document cannot be offered", "count", n, "first", first, "all", "resource "+coverageURI)
 	}
+}
+
+// addCoverage makes what became of the document a resource, which says so as long as the document has not arrived.
+func (a *api) addCoverage() {
 	a.server.SDK().AddResource(&sdk.Resource{
 		URI: coverageURI, Name: "coverage", Title: "Coverage of the document", MIMEType: "application/json",
 		Description: "Which operations of the API's description can be called, and why the others cannot.",

@@ -49,6 +49,7 @@ func isURL(at string) bool {
 // openDocument reads a file now, so that its faults are those of the start; what
 // is on the network arrives when it does.
 func (a *api) openDocument() error {
+	a.addCoverage()
 	if isURL(a.cfg.Document) {
 		a.addSurface()
 		a.server.Go(func(ctx context.Context) error {

@@ -47,8 +47,12 @@ type settings struct {
 
 // Validate says what the tags cannot.
 func (s *settings) Validate() error {
-	if (s.Document == "") == (s.GraphQL.URL == "") {
-		return server.Errorf("write one of them, and make a second server for the other", "there must be either document or graphql.url")
+	switch {
+	case s.Document == "" && s.GraphQL.URL == "":
+		return server.Errorf("write document: FILE-OR-URL or graphql: {url: URL} under settings, or on the command line --set document=FILE or --set graphql.url=URL",
+			"nothing says which API: there is neither document nor graphql.url")
+	case s.Document != "" && s.GraphQL.URL != "":
+		return server.Errorf("take one of them out, and make a second server for it", "there are both document and graphql.url")
 	}
 	for _, at := range []string{s.BaseURL, s.GraphQL.URL} {
 		if at == "" {
