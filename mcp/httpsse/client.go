@@ -237,7 +237,7 @@ func port(u *url.URL) string {
 // Read implements mcp.Conn.
 func (c *conn) Read(ctx context.Context) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, c.end(err)
 	}
 	stop := context.AfterFunc(ctx, func() { c.end(ctx.Err()) })
 	defer stop()

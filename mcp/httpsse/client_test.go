@@ -362,13 +362,20 @@ func TestCloseUnblocksRead(t *testing.T) {
 }
 
 func TestTheEndOfAReadsContextClosesTheClient(t *testing.T) {
-	g, _, client := pair(t, httpsse.ServerOptions{}, httpsse.DialOptions{})
-	ctx, cancel := context.WithCancel(t.Context())
-	go cancel()
-	if _, err := client.Read(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want canceled", err)
+	for name, end := range map[string]func(cancel func()){
+		"before":    func(cancel func()) { cancel() },
+		"meanwhile": func(cancel func()) { go cancel() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, _, client := pair(t, httpsse.ServerOptions{}, httpsse.DialOptions{})
+			ctx, cancel := context.WithCancel(t.Context())
+			end(cancel)
+			if _, err := client.Read(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want canceled", err)
+			}
+			wait(t, g.ended, "end of the session")
+		})
 	}
-	wait(t, g.ended, "end of the session")
 }
 
 func TestASessionWorksOverHTTP2(t *testing.T) {

@@ -47,15 +47,28 @@ func wait[T any](t testing.TB, ch <-chan T, what string) T {
 func serve(t testing.TB, o websocket.Options) (url string, accepted <-chan mcp.Conn) {
 	t.Helper()
 	conns := make(chan mcp.Conn, 16)
+	var upgrades sync.WaitGroup // the server does not wait for those whose connection was taken over
+	var mu sync.Mutex           // guards open
+	var open []mcp.Conn
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upgrades.Add(1)
+		defer upgrades.Done()
 		c, err := websocket.Upgrade(w, r, o)
 		if err != nil {
 			return
 		}
+		mu.Lock()
+		open = append(open, c)
+		mu.Unlock()
 		conns <- c
-		t.Cleanup(func() { c.Close() })
 	}))
-	t.Cleanup(srv.Close)
+	t.Cleanup(func() {
+		srv.Close()
+		upgrades.Wait()
+		for _, c := range open {
+			c.Close()
+		}
+	})
 	return srv.URL + "/mcp", conns
 }
 

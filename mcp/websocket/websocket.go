@@ -105,7 +105,7 @@ func newConn(ws *websocket.Conn, cut io.Closer, o Options) mcp.Conn {
 // Read implements mcp.Conn.
 func (c *conn) Read(ctx context.Context) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, c.end(err, websocket.StatusGoingAway)
 	}
 	stop := context.AfterFunc(ctx, func() { c.end(ctx.Err(), websocket.StatusGoingAway) })
 	defer stop()
