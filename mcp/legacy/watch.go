@@ -199,22 +199,46 @@ func replace(old context.CancelFunc, acked chan<- []string) func([]string) {
 	}
 }
 
-// listen keeps a subscription open until ctx ends. It gives what comes to push.
+// listen keeps a subscription open until ctx ends. It gives what comes to push. When
+// it has begun anew, all that it is to counts as changed once: what happened in
+// between is not known.
 func (s *Server) listen(ctx context.Context, req *mcp.Request, acknowledged func([]string), push func(mcp.Notification)) {
+	again := false
 	req.Notify = func(n mcp.Notification) {
-		if n.Method == listenNotice {
-			acknowledged(grantedURIs(n.Params))
+		if n.Method != listenNotice {
+			push(n)
 			return
 		}
-		push(n)
+		acknowledged(grantedURIs(n.Params))
+		if again {
+			tellMissed(n.Params, push)
+		}
+		again = true
 	}
 	for delay := relistenMin; ctx.Err() == nil; delay = min(2*delay, relistenMax) {
+		began := time.Now()
 		_, err := s.handler.Handle(ctx, req)
+		if time.Since(began) > relistenMax {
+			delay = relistenMin // it was good for a while
+		}
 		acknowledged(nil) // nobody waits any more, unless it was refused
 		if err != nil && ctx.Err() == nil {
 			s.o.Log.Debug("subscription ended", "err", err)
 		}
 		_ = pause(ctx, delay)
+	}
+}
+
+// tellMissed tells of all that was granted as if it had changed.
+func tellMissed(params jsonrpc.Object, push func(mcp.Notification)) {
+	granted, _ := jsonrpc.Split(params.Get("notifications"))
+	for _, list := range []string{"tools", "prompts", "resources"} {
+		if string(granted.Get(list+"ListChanged")) == "true" {
+			push(mcp.Notification{Method: "notifications/" + list + "/list_changed"})
+		}
+	}
+	for _, uri := range grantedURIs(params) {
+		push(mcp.Notification{Method: "notifications/resources/updated", Params: uriParams(uri)})
 	}
 }
 
