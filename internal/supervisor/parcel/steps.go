@@ -40,7 +40,8 @@ func (p *Parcel) Steps(dir string, scripts bool) [][]string {
 // Env is what the commands have in their environment besides: configured settings win.
 func (p *Parcel) Env() map[string]string {
 	if p.kind == npm {
-		return map[string]string{}
+		// Waits between attempts are for a server that is being restarted; somebody waits here (npm has 10 s and 60 s).
+		return map[string]string{"npm_config_fetch_retry_mintimeout": "1000", "npm_config_fetch_retry_maxtimeout": "10000"}
 	}
 	return map[string]string{"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"} // a Python of the system, not one of a server of releases
 }
