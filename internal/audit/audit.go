@@ -18,7 +18,7 @@
 //
 // An intent is acknowledged when it is on disk, an outcome when it is in the file:
 // it survives the end of the process, and is on disk with the next flush, which
-// comes with the next intent or after [quietFor]. What a loss of power
+// comes with the next intent or 20 ms later. What a loss of power
 // takes is outcomes of that long; their calls are in the log as begun and not ended.
 //
 // Records that arrive while the disk is busy share the next flush. When one fails,

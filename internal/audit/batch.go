@@ -109,6 +109,7 @@ func (b *batch) release() {
 // group is what is flushed together, in one batch or several.
 type group struct {
 	records int // in it
+	answers int // of them, outcomes whose callers are answered before the flush
 	waited  int // of them, for which somebody waits until they are on disk
 	done    chan struct{}
 	err     error // final when done is closed
@@ -167,8 +168,13 @@ func (l *Log) place(text []byte, until patience) (ticket, error) {
 	if g.records++; g.records == 1 {
 		l.later.Reset(quietFor)
 	}
-	if until == onDisk {
+	switch until {
+	case onDisk:
 		l.expect(g)
+	case written:
+		if g.answers++; g.answers == 1 {
+			l.later.Reset(answeredFor)
+		}
 	}
 	b.add(l.seq, l.synced, text, until)
 	if b.full() {

@@ -6,9 +6,11 @@ import (
 )
 
 const (
-	// quietFor is how long records that nobody waits for to be on disk are not flushed,
-	// unless one comes that somebody waits for.
-	quietFor = 20 * time.Millisecond
+	// quietFor is how long records that nobody waits for stay in memory, and answeredFor
+	// how long outcomes are in the file and not flushed, unless a record comes for which
+	// somebody waits until it is on disk.
+	quietFor    = 50 * time.Millisecond
+	answeredFor = 20 * time.Millisecond
 	// maxWindows is how many windows are waited for others, while in each some came.
 	maxWindows = 4
 	// fewest is how many have to come in a window for it to pay to wait for another.
