@@ -34,11 +34,12 @@ const (
 )
 
 // Serve takes connections of l until ctx ends or l is closed, and closes l. It
-// returns when every connection has ended, which they do with ctx.
-func Serve(ctx context.Context, l net.Listener, n *egress.Network, log *slog.Logger) {
+// returns when every connection has ended, which they do with ctx. beyond is nil
+// when n reaches everything itself.
+func Serve(ctx context.Context, l net.Listener, n *egress.Network, beyond *Beyond, log *slog.Logger) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p := &proxy{ctx: ctx, network: n, log: log}
+	p := &proxy{ctx: ctx, network: n, beyond: beyond, log: log}
 	server := &http.Server{
 		Handler: p, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHead,
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // of what the program does wrong it hears itself
@@ -62,6 +63,7 @@ func Serve(ctx context.Context, l net.Listener, n *egress.Network, log *slog.Log
 type proxy struct {
 	ctx     context.Context // of Serve: hijacked connections outlive that of their request
 	network *egress.Network
+	beyond  *Beyond
 	log     *slog.Logger
 
 	mu     sync.Mutex // guards closed, and that nobody enters after it
@@ -107,7 +109,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
 	defer cancel()
-	there, err := p.network.DialContext(ctx, "tcp", r.RequestURI)
+	there, err := p.reach(ctx, r.RequestURI)
 	if err != nil {
 		p.refuse(w, r.RequestURI, err)
 		return
@@ -170,7 +172,7 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength == 0 {
 		out.Body = nil
 	}
-	resp, err := p.network.RoundTripper().RoundTrip(out)
+	resp, err := p.send(out)
 	if err != nil {
 		p.refuse(w, r.URL.Host, err)
 		return

@@ -67,7 +67,7 @@ func open(t *testing.T, policy egress.Policy) (address *url.URL, log *page, stop
 	n := egress.New(egress.Options{Guard: guard})
 	ctx, cancel := context.WithCancel(context.Background())
 	var served sync.WaitGroup
-	served.Go(func() { tunnel.Serve(ctx, l, n, slog.New(slog.NewTextHandler(log, nil))) })
+	served.Go(func() { tunnel.Serve(ctx, l, n, nil, slog.New(slog.NewTextHandler(log, nil))) })
 	stop = sync.OnceFunc(func() {
 		cancel()
 		served.Wait()
