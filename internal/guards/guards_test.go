@@ -49,7 +49,7 @@ servers:
     tools: {allow: [read_a], deny: [drop_x, kill_x]}
     read_only: [read_a]
     idempotent: [put_a]
-    sandbox: {level: 3, min_level: 2, read: [/data], write: [/notes], network: proxy, hosts: [a.example.org, b.example.org], open_files: 99, file_size: 1GiB, address_space: 9GiB, cpu_time: 90s, processes: 9}
+    sandbox: {level: 3, min_level: 2, read: [/data], write: [/notes], network: proxy, hosts: [a.example.org, b.example.org], open_files: 99, file_size: 1GiB, address_space: 9GiB, cpu_time: 90s, processes: 9, fetch: {when: always, hosts: [npm.example.org]}}
   any: {command: [python3, y.py], sandbox: {level: 2, network: proxy}}
   far: {url: "https://far.example.org/mcp", auth: {type: oauth}}
   web: {builtin: web, settings: {reach: {allow: [a.example], only: [b.example], deny: [c.example]}}}
@@ -156,6 +156,10 @@ var changes = []struct{ old, new, want string }{
 	{", address_space: 9GiB", "", "servers.run.sandbox.address_space"},
 	{", cpu_time: 90s", "", "servers.run.sandbox.cpu_time"},
 	{", processes: 9", "", "servers.run.sandbox.processes"},
+	{"processes: 9", "processes: 9, trust_proxy: true", "servers.run.sandbox.trust_proxy"},
+	{"when: always", "when: auto", "servers.run.sandbox.fetch.when"},
+	{"hosts: [npm.example.org]", "hosts: [npm.example.org, x.example.org]", "servers.run.sandbox.fetch.hosts"},
+	{"when: always", "when: always, scripts: true", "servers.run.sandbox.fetch.scripts"},
 	{"https://far.example.org/mcp", "http://far.example.org/mcp", "servers.far.url"},
 	{"{type: oauth}", "{type: none}", "servers.far.isolation"},
 	{"settings: {reach: {allow: [a.example], only: [b.example]", "settings: {reach: {private: true, allow: [a.example], only: [b.example]", "servers.web.settings.reach.private"},
@@ -190,6 +194,10 @@ var changes = []struct{ old, new, want string }{
 	{`, deny: ["*.pem"]`, "", "servers.fs.settings.mounts./data.deny"},
 }
 
+// bothWays is where there may be less on the way back too, since one is another rather than less or more.
+var bothWays = []string{"public_url", "auth.issuers[0].url", "auth.issuers[0].roles", "access.policies", "rates.calls", "auth.issuers[0].types",
+	"auth.tokens[1].roles", "servers.any.sandbox.hosts", "servers.api.settings.pin", "servers.run.sandbox.network"}
+
 // T62: each guard that would be less is found, by itself and with its place; the way back is none.
 func TestEveryGuardThatIsLessIsFound(t *testing.T) {
 	base := policies(t, safe)
@@ -200,6 +208,9 @@ func TestEveryGuardThatIsLessIsFound(t *testing.T) {
 			t.Fatalf("%q stands %d times in the configuration of this test, want once", old, strings.Count(base, old))
 		}
 		now := of(t, strings.Replace(base, old, c.new, 1))
+		if got := guards.Less(now, was); got != nil && !contains(bothWays, c.want) {
+			t.Errorf("%q back to %q: got less: %v, want none", c.new, c.old, got)
+		}
 		var paths []string
 		for _, fault := range guards.Less(was, now) {
 			paths = append(paths, fault.Path)
@@ -252,14 +263,6 @@ func TestWhatTakesNoGuardAwayIsNone(t *testing.T) {
 	} {
 		if got := guards.Less(was, of(t, strings.Replace(base, c[0], c[1], 1))); got != nil {
 			t.Errorf("%s: got less: %v, want none", name, got)
-		}
-	}
-	// The other way there is never less, but where it cannot be told.
-	for _, c := range changes {
-		old := strings.Replace(c.old, "FILE", strings.SplitN(strings.SplitN(base, "{file: ", 2)[1], "}", 2)[0], 1)
-		cannotTell := contains([]string{"public_url", "auth.issuers[0].url", "auth.issuers[0].roles", "access.policies", "rates.calls", "auth.issuers[0].types", "auth.tokens[1].roles", "servers.any.sandbox.hosts", "servers.api.settings.pin", "servers.run.sandbox.network"}, c.want)
-		if got := guards.Less(of(t, strings.Replace(base, old, c.new, 1)), was); got != nil && !cannotTell {
-			t.Errorf("%q back to %q: got less: %v, want none", c.new, c.old, got)
 		}
 	}
 }

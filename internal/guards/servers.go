@@ -63,6 +63,10 @@ func (c *comparison) program(path string, was, now config.Server) {
 	c.fewer(box+".level", a.Level, b.Level)
 	c.fewer(box+".min_level", a.MinLevel, b.MinLevel)
 	c.on(box+".privileges", a.Privileges, b.Privileges)
+	c.on(box+".trust_proxy", a.TrustProxy, b.TrustProxy)
+	c.down(box+".fetch.when", a.Fetch.When, b.Fetch.When, "never", "auto", "always")
+	c.wholeOr(box+".fetch.hosts", a.Fetch.Hosts, b.Fetch.Hosts)
+	c.on(box+".fetch.scripts", a.Fetch.Scripts, b.Fetch.Scripts)
 	c.down(box+".network", network(a), network(b), "host", "proxy", "none")
 	if a.Level > 0 {
 		c.wider(box+".read", slices.Concat(a.Read, a.Write), b.Read)
