@@ -16,7 +16,7 @@ import (
 func TestQuotedIsWhatTheTextIs(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	parts := []string{`"`, `\\`, "a", "bc", "12345678", "é", "世", "\U0001F600", "\u2028", "\x7f", " "}
-	for range 5000 {
+	for range 2000 {
 		var b strings.Builder
 		for range r.IntN(30) {
 			b.WriteString(parts[r.IntN(len(parts))])
@@ -61,7 +61,7 @@ func TestSpaceIsLeftOut(t *testing.T) {
 		}
 		return "{" + strings.Join(spaced, ",") + "}", "{" + strings.Join(plain, ",") + "}"
 	}
-	for range 3000 {
+	for range 1000 {
 		spaced, want := write(4)
 		for _, dst := range [][]byte{nil, make([]byte, 0, len(spaced)), make([]byte, 2, 20)} {
 			got, err := plan.AppendRaw(dst, []byte(spaced))
