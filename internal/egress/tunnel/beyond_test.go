@@ -34,7 +34,7 @@ func (zone) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error)
 
 // company is a proxy of a company: it takes one user, and leads everything to one server.
 type company struct {
-	plain, secure string // host:port
+	secure string // host:port
 
 	mu    sync.Mutex // guards asked
 	asked []string
