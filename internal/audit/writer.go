@@ -12,9 +12,7 @@ const (
 	quietFor    = 50 * time.Millisecond
 	answeredFor = 20 * time.Millisecond
 	// maxWindows is how many windows are waited for others, while in each some came.
-	maxWindows = 4
-	// fewest is how many have to come in a window for it to pay to wait for another.
-	fewest = 2
+	maxWindows = 8
 	// retryAfter is how long after a failure the log tries to go on; it doubles up
 	// to retryMost.
 	retryAfter = time.Second
@@ -85,7 +83,7 @@ func (l *Log) linger() {
 		case <-limit.C:
 		}
 		now := l.waiting()
-		if now < came+fewest {
+		if now == came {
 			return
 		}
 		came = now

@@ -30,7 +30,7 @@ type Audit struct {
 	Arguments string `yaml:"arguments" default:"redacted" enum:"digest|redacted"`
 	// Most bytes of one call's arguments in the log.
 	ArgumentSize Size `yaml:"argument_size" default:"2KiB" min:"64" max:"64KiB"`
-	// How long the record before a call waits for others that share its way to the disk, up to four times as long while they
+	// How long the record before a call waits for others that share its way to the disk, up to eight times as long while they
 	// keep coming. What arrives while the disk is busy shares anyway.
 	Window time.Duration `yaml:"window" default:"500us" min:"0s" max:"100ms"`
 	// How long a call waits for its record to be on disk. Then it is refused.
