@@ -123,10 +123,11 @@ func TestNpxFetchesInAPhaseOfItsOwnAndTheProgramHasNoNetwork(t *testing.T) {
 	r.url = served.URL
 	dir := home(t)
 	program := func(command ...string) object {
-		return object{"command": command, "env": object{"npm_config_registry": r.url, "npm_config_fetch_retries": "0"}, "sandbox": object{"level": 2, "min_level": 2, "network": "none"}}
+		return object{"command": command, "env": object{"npm_config_registry": r.url, "npm_config_fetch_retries": "0"},
+			"sandbox": object{"level": 2, "min_level": 2, "network": "none", "fetch": object{"timeout": "8m"}}}
 	}
 	config := object{
-		"defaults": object{"health": object{"interval": "0s"}, "startup_timeout": "2m"}, "audit": object{"dir": filepath.Join(dir, "audit")},
+		"defaults": object{"health": object{"interval": "0s"}, "startup_timeout": "2m", "timeout": "8m"}, "audit": object{"dir": filepath.Join(dir, "audit")},
 		"state": object{"path": filepath.Join(dir, "state.db")},
 		"servers": object{"one": program("npx", "-y", "dragoman-sample", "first"), "two": program("npx", "-y", "dragoman-sample@1.0.0", "second"),
 			"astray": program("npx", "-y", "dragoman-astray")},
@@ -136,6 +137,7 @@ func TestNpxFetchesInAPhaseOfItsOwnAndTheProgramHasNoNetwork(t *testing.T) {
 	works := func(g *gateway) {
 		t.Helper()
 		c := g.caller("")
+		c.http.Timeout = 4 * patience // npm takes seconds where nothing else happens
 		for server, argument := range map[string]string{"one": "first", "two": "second"} {
 			got, err := c.call(server+"__reach", object{"to": where.Host})
 			text, _ := json.Marshal(got["result"])
@@ -148,7 +150,9 @@ func TestNpxFetchesInAPhaseOfItsOwnAndTheProgramHasNoNetwork(t *testing.T) {
 		}
 	}
 	works(g)
-	if got, err := g.caller("").call("astray__reach", object{"to": where.Host}); err == nil && got["result"] != nil {
+	patient := g.caller("")
+	patient.http.Timeout = 4 * patience
+	if got, err := patient.call("astray__reach", object{"to": where.Host}); err == nil && got["result"] != nil {
 		t.Errorf("what comes from elsewhere was fetched: %v", got)
 	}
 	if !await(func() bool { return strings.Contains(string(g.said("stderr")), "package was not fetched") }) || strangers.Load() != 0 {
