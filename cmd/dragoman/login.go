@@ -141,8 +141,9 @@ func newLogout() *cobra.Command {
 	k := &keeper{}
 	cmd := k.command("logout SERVER", "Forget an account that a caller has connected", `Forget the account that a caller has connected at a server. Gateways that run
 stop using it within 5 seconds; what was encrypted stays unreadable. Then the
-server's authorization server is asked to take it back (RFC 7009). If it does not,
-that is said, and the account is forgotten even so: take the access back there.`, 1, func(ctx context.Context, k *kept) error {
+server's authorization server is asked to take it back (RFC 7009). If it does
+not, that is said, and the account is forgotten even so: take the access back
+there.`, 1, func(ctx context.Context, k *kept) error {
 		return k.logout(ctx, as, everybody)
 	})
 	cmd.GroupID = groupSet

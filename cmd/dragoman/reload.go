@@ -26,8 +26,8 @@ func newReload() *cobra.Command {
 		Long: `Have a running gateway read its configuration again. A good one is taken up
 whole, without dropping a call; of a faulty one the faults are shown, and
 nothing changes. Nor does it of one that guards less than the one in use, unless
-reload.may_lower_safety permits that: it takes a restart. The gateway is the one at --url, or where the configuration
-says that it listens.`,
+reload.may_lower_safety permits that: it takes a restart. The gateway is the one
+at --url, or where the configuration says that it listens.`,
 		GroupID: groupRun,
 		Args:    nothingMore,
 		RunE:    r.reload,
