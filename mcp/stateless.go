@@ -21,7 +21,6 @@ type Stateless struct {
 	ch     Channel
 	token  atomic.Int64
 	events chan struct{}
-	subs   listening
 }
 
 var _ Handler = (*Stateless)(nil)
@@ -46,7 +45,6 @@ func (s *Stateless) refuseEvents() {
 	defer close(s.events)
 	for msg := range s.ch.Events() {
 		if !msg.IsRequest() {
-			s.subs.share(msg) // for a subscription that is muted, if it is for any
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), cancelTimeout)
@@ -57,9 +55,6 @@ func (s *Stateless) refuseEvents() {
 
 // Handle implements Handler.
 func (s *Stateless) Handle(ctx context.Context, req *Request) (Result, error) {
-	if req.Method == "subscriptions/listen" {
-		return s.listen(ctx, req)
-	}
 	out := Outgoing{Method: req.Method, Logs: req.LogLevel != "" && req.Notify != nil}
 	if req.ProgressToken != nil && req.Notify != nil {
 		out.ProgressToken = strconv.FormatInt(s.token.Add(1), 10)
