@@ -63,7 +63,8 @@ type Policy struct {
 	Deny []string
 	// TrustProxy leaves the judgement of addresses to the Network's proxy, which
 	// alone resolves the names of requests that go through it. Names, ports and
-	// literal addresses are still judged here. Without it a request that would go
+	// literal addresses are still judged here; where Only is set, such a name must
+	// be in it by itself. Without it a request that would go
 	// through a proxy is refused.
 	TrustProxy bool
 }
@@ -332,8 +333,12 @@ func (g *Guard) viaProxy(choose func(*http.Request) (*url.URL, error)) func(*htt
 			return nil, g.refuse(req.URL.Hostname(), "the way to it is a proxy, which alone would judge its address; "+
 				"let the policy trust the proxy, or except the host from it")
 		}
-		if _, err := g.CheckURL(req.URL.String()); err != nil {
+		t, err := g.CheckURL(req.URL.String())
+		if err != nil {
 			return nil, err
+		}
+		if !t.Addr.IsValid() && !g.only.Empty() && !g.only.Name(t.Host) {
+			return nil, g.refuse(t.Host, "its name is not on the list of destinations, and the proxy alone would learn its address")
 		}
 		port := proxy.Port()
 		if port == "" {

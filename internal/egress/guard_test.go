@@ -142,16 +142,19 @@ func TestProxiesMustBeTrusted(t *testing.T) {
 	for _, c := range []struct {
 		name, url string
 		trust     bool
+		only      []string
 		open      bool
 	}{
-		{"a proxy that is not trusted gets no request", "http://public.example/", false, false},
-		{"a trusted proxy resolves names itself", "http://public.example/", true, true},
-		{"an address in the URL is judged even so", "http://169.254.169.254/", true, false},
-		{"an odd spelling is refused even so", "http://0x7f.1/", true, false},
+		{"a proxy that is not trusted gets no request", "http://public.example/", false, nil, false},
+		{"a trusted proxy resolves names itself", "http://public.example/", true, nil, true},
+		{"an address in the URL is judged even so", "http://169.254.169.254/", true, nil, false},
+		{"an odd spelling is refused even so", "http://0x7f.1/", true, nil, false},
+		{"a name of the list is asked for", "http://public.example/", true, []string{"public.example", "192.0.2.0/24"}, true},
+		{"a name may not hide behind addresses of the list", "http://public.example/", true, []string{"other.example", "192.0.2.0/24"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := conns.Load()
-			n := newNetwork(t, egress.Options{Proxy: choose, Guard: newGuard(t, egress.Policy{TrustProxy: c.trust}, names{})})
+			n := newNetwork(t, egress.Options{Proxy: choose, Guard: newGuard(t, egress.Policy{TrustProxy: c.trust, Only: c.only}, names{})})
 			res, err := n.Client(egress.ClientOptions{}).Get(c.url)
 			if err == nil {
 				_ = res.Body.Close()
