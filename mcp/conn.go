@@ -66,7 +66,7 @@ type Outgoing struct {
 	// comes with it belongs to this call.
 	ProgressToken string
 	// Logs says that the caller wants log messages. One that comes without a link
-	// to a call belongs to the only call under way that wants any; with several
+	// to a call belongs to the only call that the peer works at; with several
 	// there is no telling whose it is.
 	Logs bool
 }

@@ -40,7 +40,8 @@ type Mux struct {
 type underway struct {
 	call  *Call
 	token string
-	logs  bool
+	logs  bool // its caller wants log messages
+	own   bool // of the session itself: it does nothing for a caller that a server would log
 }
 
 var _ Channel = (*Mux)(nil)
@@ -81,7 +82,7 @@ func (m *Mux) register(out Outgoing) (*Call, error) {
 	m.next++
 	id := jsonrpc.NumberID(m.next)
 	call := NewCall(id, MaxCallQueue, func() { m.forget(id) })
-	m.pending[id] = underway{call, out.ProgressToken, out.Logs}
+	m.pending[id] = underway{call, out.ProgressToken, out.Logs, ofSession(out.Method)}
 	if out.ProgressToken != "" {
 		m.tokens[out.ProgressToken] = call
 	}
@@ -215,20 +216,35 @@ func (m *Mux) owner(msg jsonrpc.Message) *Call {
 	return nil
 }
 
-// logger returns the only call that wants log messages; nil when there is not
-// one. m.mu is held.
+// logger returns the only call that the server works at, if it wants log messages.
+// With others beside it, which may be other callers', nothing says whose they
+// are. m.mu is held.
 func (m *Mux) logger() *Call {
-	var found *Call
+	var found underway
 	for _, u := range m.pending {
-		if !u.logs {
-			continue
-		}
-		if found != nil {
+		switch {
+		case u.own:
+		case found.call != nil:
 			return nil
+		default:
+			found = u
 		}
-		found = u.call
 	}
-	return found
+	if !found.logs {
+		return nil
+	}
+	return found.call
+}
+
+// ofSession reports whether a request is about the session and what the server
+// has, the same for all callers.
+func ofSession(method string) bool {
+	switch method {
+	case "ping", "initialize", "server/discover", "logging/setLevel", "subscriptions/listen", "resources/subscribe", "resources/unsubscribe",
+		"tools/list", "prompts/list", "resources/list", "resources/templates/list":
+		return true
+	}
+	return false
 }
 
 func (m *Mux) end(err error) {

@@ -81,6 +81,32 @@ func TestProgressGoesToTheCallOfItsToken(t *testing.T) {
 	}
 }
 
+// A connection that several callers share tells no caller what the server logs at
+// another's call.
+func TestLogsGoToACallThatIsAloneOnly(t *testing.T) {
+	const log = `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"of some call"}}`
+	for beside, want := range map[string]bool{"": true, "ping": true, "tools/list": true, "subscriptions/listen": true, "tools/call": false, "acme/work": false} {
+		t.Run("beside "+beside, func(t *testing.T) {
+			m, peer := mux(t)
+			curious := begin(t, m, mcp.Outgoing{Method: "tools/call", Logs: true})
+			if beside != "" {
+				begin(t, m, mcp.Outgoing{Method: beside})
+			}
+			peer.Send("%s", log)
+			peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, curious.ID())
+			if got := outcome(t, curious); (got[0] == log) != want {
+				t.Errorf("the call got %q, want the log message: %v", got, want)
+			}
+			if want {
+				return
+			}
+			if msg, _ := wait(t, m.Events(), "event"); msg.Method != "notifications/message" {
+				t.Errorf("got %s, want the message as of no call", mcptest.Text(msg))
+			}
+		})
+	}
+}
+
 func TestProgressAfterTheAnswerReachesNoOtherCall(t *testing.T) {
 	m, peer := mux(t)
 	first := begin(t, m, mcp.Outgoing{Method: "a", ProgressToken: "7"})
