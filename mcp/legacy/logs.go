@@ -1,6 +1,8 @@
 package legacy
 
 import (
+	"strings"
+
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -73,29 +75,30 @@ func (c *Client) mayLog(req *mcp.Request) bool {
 }
 
 // tellLog passes a log message that is not linked to a call to the only call that
-// wants logs. With several there is no telling whose it is, and without any it is
-// nobody's: then those hear of it who listen.
+// the server works at, if it wants logs. With several there is no telling whose it is,
+// and without any it is nobody's: then those hear of it who listen.
 func (c *Client) tellLog(msg jsonrpc.Message) {
 	if !c.inject(msg) {
 		c.hub.tellLog(mcp.Notification{Method: msg.Method, Params: msg.Params})
 	}
 }
 
-// inject gives a log message to the only call that wants any; false when it is not one.
+// inject gives a log message to the only call that the server works at; false when
+// it is not one, or wants none.
 func (c *Client) inject(msg jsonrpc.Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var found *flight
 	for f := range c.flights {
-		if f.req.LogLevel == "" || f.req.Notify == nil {
-			continue
+		if strings.HasSuffix(f.req.Method, "/list") {
+			continue // the same for all callers
 		}
 		if found != nil {
 			return false
 		}
 		found = f
 	}
-	if found == nil {
+	if found == nil || found.req.LogLevel == "" || found.req.Notify == nil {
 		return false
 	}
 	select {

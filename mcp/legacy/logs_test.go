@@ -159,6 +159,31 @@ func TestWhatIsLoggedOutsideAnyCallReachesNoOtherPrincipal(t *testing.T) {
 	}
 }
 
+// Nor may a call that wants logs get those of a call beside it that wants none.
+func TestWhatIsLoggedBesideAnotherCallIsNotTheCuriousOnes(t *testing.T) {
+	c, peer, _ := connect(t, "2025-06-18", withLogs)
+	server := logger{t, peer}
+	var got []string
+	curious := call("a", `{}`, `,"_meta":{"io.modelcontextprotocol/logLevel":"debug"}`)
+	curious.Notify = func(n mcp.Notification) { got = append(got, string(n.Params.Raw())) }
+	one := start(mcp.WithPrincipal(t.Context(), mcp.Principal{ID: "alice"}), c, curious)
+	server.serve("logging/setLevel")
+	first := peer.Request("tools/call")
+	two := start(mcp.WithPrincipal(t.Context(), mcp.Principal{ID: "bob"}), c, call("b", `{}`, ""))
+	second := peer.Request("tools/call")
+	peer.Send(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":"of b"}}`)
+	peer.Send(`{"jsonrpc":"2.0","id":9,"method":"ping"}`)
+	peer.Response("9") // what was sent before has been sorted
+	for _, m := range []jsonrpc.Message{first, second} {
+		peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m.ID)
+	}
+	<-one
+	<-two
+	if len(got) > 0 {
+		t.Errorf("a call got %q, which another's call beside it may have caused", got)
+	}
+}
+
 // use makes a request as a principal.
 func use(ctx context.Context, method string) func(*testing.T, *legacy.Client, logger) {
 	return func(t *testing.T, c *legacy.Client, server logger) {
