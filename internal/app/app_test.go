@@ -20,6 +20,10 @@ import (
 
 func TestMain(m *testing.M) {
 	supervisor.ShimMain(os.Args)
+	if len(os.Args) > 1 && os.Args[1] == "fickle" {
+		beFickle()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -22,7 +22,9 @@ func (a *App) ServeStdio(ctx context.Context, in io.Reader, out io.WriteCloser, 
 	}
 	handler = a.telemetry.Observe(handler, telemetry.Leg{Side: telemetry.Incoming, Transport: telemetry.Pipe})
 	cfg := a.Config()
-	sessions := legacy.NewServer(handler, a.sealer, legacy.ServerOptions{Endpoint: name, InputTimeout: cfg.Session.InputWait, Log: a.log})
+	sessions := legacy.NewServer(handler, a.sealer, legacy.ServerOptions{
+		Endpoint: name, InputTimeout: cfg.Session.InputWait, Log: a.log, ListsDiffer: a.listsDiffer,
+	})
 	defer sessions.Close()
 	ctx = mcp.WithPrincipal(ctx, Operator())
 	conn := stdio.NewConn(in, out, stdio.Options{MaxMessageBytes: int(cfg.Limits.Body)})
