@@ -17,7 +17,7 @@ import (
 // at most 253.
 const maxHost = 1 << 10
 
-// maxURL bounds a URL in bytes.
+// maxURL bounds a URL in bytes, as it came and as it is written out.
 const maxURL = 8 << 10
 
 // Target is where a URL leads.
@@ -79,6 +79,11 @@ func ParseURL(raw string) (*Target, error) {
 		}
 	}
 	t.URL = t.rewrite(u)
+	if len(raw) > maxURL/4 { // as percent codes it may be three times as long, and its host a little
+		if n := len(t.URL.String()); n > maxURL {
+			return nil, fmt.Errorf("read URL: written out it has %d bytes, more than %d", n, maxURL)
+		}
+	}
 	return t, nil
 }
 

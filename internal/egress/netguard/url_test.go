@@ -69,6 +69,19 @@ func TestRulesMeanNamesNamesBelowAndNetworks(t *testing.T) {
 	}
 }
 
+func TestAURLIsBoundedAsItIsWrittenOut(t *testing.T) {
+	for raw, want := range map[string]bool{
+		"http://example.com/" + strings.Repeat("|", 2_700): true,
+		"http://example.com/" + strings.Repeat("|", 2_800): false, // 8,419 bytes of percent codes
+		"http://example.com/" + strings.Repeat("x", 8_100): true,
+		"http://example.com/" + strings.Repeat("x", 8_200): false,
+	} {
+		if _, err := netguard.ParseURL(raw); (err == nil) != want {
+			t.Errorf("a URL of %d bytes that begins with %.24s: got %v, want it taken: %v", len(raw), raw, err, want)
+		}
+	}
+}
+
 // FuzzParseURL holds what is accepted to one meaning: reading it again gives the
 // same, the standard library sees the same host, and an address is spelled as its
 // text.
