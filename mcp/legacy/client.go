@@ -22,6 +22,9 @@ const (
 	// maxCourtesies bounds how many calls at once are ended behind their callers'
 	// backs. The callers of others wait for it.
 	maxCourtesies = 256
+	// levelWait is how long a server may take to hear from which level on it is to
+	// send logs.
+	levelWait = 5 * time.Second
 )
 
 // ClientOptions say how to open a session with a server.
@@ -67,6 +70,7 @@ type Client struct {
 	askers     map[asker]bool // what has asked without saying for which call
 	puzzles    []*puzzle      // requests of the former kind, oldest first
 	level      int            // severity that the server was last told; -1 for none
+	telling    chan struct{}  // closed when it has taken that; nil when it has
 	courtesies int            // under way
 	spoken     chan struct{}  // closed when there are none any more; nil while nobody waits for that
 	closed     bool
@@ -348,25 +352,52 @@ func (c *Client) params(req *mcp.Request, own []jsonrpc.Edit) []byte {
 }
 
 // ensureLevel lets the server send what the most curious caller wants to see;
-// each caller gets what it asked for.
+// each caller gets what it asked for. It returns when the server has been told,
+// whoever tells it.
 func (c *Client) ensureLevel(ctx context.Context, level string) {
 	want := severity(level)
 	if want < 0 || c.server.Capabilities.Get("logging") == nil {
 		return
 	}
-	c.mu.Lock()
-	enough := c.level >= 0 && c.level <= want
-	if !enough {
-		c.level = want
-	}
-	c.mu.Unlock()
-	if enough {
+	for {
+		c.mu.Lock()
+		telling, was := c.telling, c.level
+		enough := was >= 0 && was <= want
+		if telling == nil && !enough {
+			c.level, c.telling = want, make(chan struct{})
+		}
+		c.mu.Unlock()
+		switch {
+		case telling != nil:
+			select {
+			case <-telling:
+				continue
+			case <-ctx.Done():
+			}
+		case !enough:
+			c.tellLevel(ctx, level, was)
+		}
 		return
 	}
+}
+
+// tellLevel tells the server from which level on it is to send logs; was is what
+// it was told before. One that does not take it is not told again.
+func (c *Client) tellLevel(ctx context.Context, level string, was int) {
+	limited, stop := context.WithTimeout(ctx, levelWait)
+	defer stop()
 	params := jsonrpc.Object{}.With(jsonrpc.Edit{Name: "level", Value: jsonrpc.AppendString(nil, level)})
-	if _, err := c.roundTrip(ctx, "logging/setLevel", params); err != nil {
+	_, err := c.roundTrip(limited, "logging/setLevel", params)
+	if err != nil {
 		c.o.Log.Debug("the server did not take the log level", "err", err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil { // who told it has gone, and the next one tries again
+		c.level = was
+	}
+	close(c.telling)
+	c.telling = nil
 }
 
 func (c *Client) tellCancelled(ctx context.Context, id jsonrpc.ID) {

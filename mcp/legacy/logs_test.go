@@ -159,6 +159,38 @@ func TestWhatIsLoggedOutsideAnyCallReachesNoOtherPrincipal(t *testing.T) {
 	}
 }
 
+// A call waits until the server knows what is to be logged, whoever tells it: a
+// subscription to logs or another call may have been first.
+func TestACallIsMadeWhenTheServerKnowsTheLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		c, peer, _ := connect(t, "2025-06-18", withLogs)
+		curious := func(name string) *mcp.Request { return call(name, `{}`, `,"_meta":{"io.modelcontextprotocol/logLevel":"debug"}`) }
+		one := start(ctx, c, curious("a"))
+		level := peer.Request("logging/setLevel")
+		two := start(ctx, c, curious("b"))
+		synctest.Wait()
+		peer.Send(`{"jsonrpc":"2.0","id":9,"method":"ping"}`)
+		if m := peer.Next(); string(m.ID) != "9" {
+			t.Errorf("got %s before the server has taken the level, want only the answer to the ping", mcptest.Text(m))
+		}
+		peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, level.ID)
+		for range 2 {
+			m := peer.Request("tools/call")
+			peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m.ID)
+		}
+		<-one
+		<-two
+		// One that does not answer is waited for, but not for ever, and not again.
+		c, peer, _ = connect(t, "2025-06-18", withLogs)
+		one = start(ctx, c, curious("a"))
+		peer.Request("logging/setLevel")
+		m := peer.Request("tools/call")
+		peer.Send(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m.ID)
+		<-one
+	})
+}
+
 // Nor may a call that wants logs get those of a call beside it that wants none.
 func TestWhatIsLoggedBesideAnotherCallIsNotTheCuriousOnes(t *testing.T) {
 	c, peer, _ := connect(t, "2025-06-18", withLogs)
