@@ -165,7 +165,9 @@ func TestACallIsMadeWhenTheServerKnowsTheLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		c, peer, _ := connect(t, "2025-06-18", withLogs)
-		curious := func(name string) *mcp.Request { return call(name, `{}`, `,"_meta":{"io.modelcontextprotocol/logLevel":"debug"}`) }
+		curious := func(name string) *mcp.Request {
+			return call(name, `{}`, `,"_meta":{"io.modelcontextprotocol/logLevel":"debug"}`)
+		}
 		one := start(ctx, c, curious("a"))
 		level := peer.Request("logging/setLevel")
 		two := start(ctx, c, curious("b"))
