@@ -354,8 +354,12 @@ func (r *replica) atWork(l *link, silence time.Duration) bool {
 	return own > 0 && (listed == 0 || silence <= 2*listed)
 }
 
-// unusual reports whether the process has never taken nearly as long.
+// unusual reports whether the process has never taken nearly as long. Until it has
+// answered a list of the gateway's own nobody knows how long that takes.
 func (l *link) unusual(silence time.Duration) bool {
+	if l.own.Load() > 0 && l.listed.Load() == 0 {
+		return false
+	}
 	return l.answers.Load() >= enoughAnswers && silence > 2*time.Duration(l.slowest.Load())
 }
 

@@ -42,6 +42,9 @@ func TestAProcessThatTakesLongForItsFirstListIsLeftAlone(t *testing.T) {
 	run(t, u)
 	before := must(t, u, tool("pid", `{}`))
 	pinged(t, u)
+	for range 20 { // calls say nothing of how long a list takes
+		must(t, u, tool("pid", `{}`))
+	}
 	own := bare("tools/list")
 	own.Client = itself()
 	for range 2 { // it has shown how long that takes
