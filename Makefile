@@ -65,7 +65,7 @@ peers: ## install the MCP clients, servers and suites, the database servers and 
 
 .PHONY: check
 check: house ## formatting, vet, the laws of the house, staticcheck, known vulnerabilities
-	for script in .ci/run .ci/fuzz .ci/vulncheck test/peers/setup test/servers/setup test/objects/setup; do bash -n $$script; done
+	for script in .ci/run .ci/twice .ci/fuzz .ci/vulncheck test/peers/setup test/servers/setup test/objects/setup; do bash -n $$script; done
 	go vet ./...
 	go run $(STATICCHECK) -tests=false ./...
 	@# Tests play peers that use what 2026-07-28 deprecates; the gateway has to carry it for as long as it works.
@@ -80,8 +80,8 @@ house: ## formatting and the laws of the house; takes seconds
 
 .PHONY: test
 test: peers ## every test, with its set-up
-	DRAGOMAN_NEED_PEERS=1 go test -timeout 20m $(PRODUCT) $(filter-out %/test/matrix %/test/tasks %/test/faults,$(INTEGRATION))
-	DRAGOMAN_NEED_PEERS=1 go test -timeout 20m -p 1 $(CROWDED)
+	DRAGOMAN_NEED_PEERS=1 .ci/twice -timeout 20m -- $(PRODUCT) $(filter-out %/test/matrix %/test/tasks %/test/faults,$(INTEGRATION))
+	DRAGOMAN_NEED_PEERS=1 .ci/twice -timeout 20m -p 1 -- $(CROWDED)
 
 .PHONY: test-unit
 test-unit: ## the tests of packages, which need nothing but Go
@@ -93,7 +93,7 @@ test-integration: peers ## the whole binary, with peers
 
 .PHONY: test-race
 test-race: ## the tests of packages under the race detector
-	go test -race -timeout 20m $(PRODUCT)
+	.ci/twice -race -timeout 20m -- $(PRODUCT)
 
 .PHONY: test-leak
 test-leak: ## 20,000 calls with a secret each, under the race detector: is any answer lost, doubled or given to another caller?
