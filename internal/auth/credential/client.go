@@ -44,7 +44,7 @@ func (s *Server) clientAt(ctx context.Context, place oauth.Place, callback strin
 	if err != nil {
 		return oauth.ClientID{}, err
 	}
-	if err := s.broker.vault.replace(ctx, registrar, row, credential{Issuer: place.Issuer, Client: id}); err != nil {
+	if _, err := s.broker.vault.replace(ctx, registrar, row, credential{Issuer: place.Issuer, Client: id}); err != nil {
 		return oauth.ClientID{}, fmt.Errorf("keep registration: %w", err)
 	}
 	return id, nil

@@ -246,6 +246,7 @@ func (b *Broker) finish(w http.ResponseWriter, r *http.Request, s *Server, f flo
 	who := whoIs(f.Link.Principal)
 	c := credential{
 		Server: s.name, Issuer: f.Issuer, Resource: f.Resource, Token: f.Token, Revoke: f.Revoke, Methods: f.Methods, Scopes: f.Scopes,
+		Login: newID(),
 	}
 	if c.Client, err = s.identity(ctx, f); err != nil {
 		b.broken(w, r, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -39,6 +40,7 @@ type authority struct {
 	noRefresh bool
 	registers int
 	revoked   []string // kinds of tokens that were taken back
+	oneGrant  bool     // it has one for each user: whoever's token is taken back has none left
 }
 
 type grant struct{ who, challenge, redirect, client, resource string }
@@ -94,10 +96,18 @@ func (a *authority) revoke(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
 		return
 	}
-	if f := a.families[token]; f != nil {
+	f := a.families[token]
+	if f != nil {
 		f.ended = true
 	}
 	delete(a.tokens, token)
+	if f == nil || !a.oneGrant {
+		return
+	}
+	for _, other := range a.families {
+		other.ended = other.ended || other.who == f.who
+	}
+	maps.DeleteFunc(a.tokens, func(_, who string) bool { return who == f.who })
 }
 
 func (a *authority) register(w http.ResponseWriter, r *http.Request) {

@@ -146,7 +146,7 @@ func (p *personal) state(who string, k kept) state {
 		switch {
 		case k.Ended != "" || p.s.cfg.Issuer != "" && k.Issuer != p.s.cfg.Issuer: // 2026-07-28: a credential is for one issuer
 			is = ended
-		case stale && now.Before(st.blocked):
+		case stale && now.Before(st.blocked) && (!k.Over || k.Refresh == ""): // what was ended with an older login is found out by a refresh
 			is = ended
 		case !stale && k.held().good(now):
 		case k.Refresh == "" && !stale && k.held().usable(now):
@@ -233,7 +233,7 @@ func (p *personal) renew(ctx context.Context, who string, k kept) (held, error) 
 	if err != nil {
 		return p.failed(ctx, who, k, err)
 	}
-	k.Access, k.Expires, k.Obtained = tokens.Access, tokens.Expires, p.s.broker.o.Now()
+	k.Access, k.Expires, k.Obtained, k.Over = tokens.Access, tokens.Expires, p.s.broker.o.Now(), false
 	if tokens.Refresh != "" {
 		k.Refresh = tokens.Refresh
 	}
@@ -280,6 +280,9 @@ func (p *personal) rescue(ctx context.Context, who string) error {
 		_, err := p.s.broker.vault.save(ctx, who, p.row, *unsaved)
 		if err == nil || errors.Is(err, store.ErrConflict) { // somebody has logged in anew, or it was removed
 			p.with(who, func(st *standing) { st.unsaved = nil })
+			if err != nil {
+				p.s.orphaned(ctx, who, unsaved.credential)
+			}
 			return nil
 		}
 		select {
@@ -304,6 +307,9 @@ func (p *personal) end(ctx context.Context, who string, k kept, why string) (hel
 	p.s.log.WarnContext(ctx, "credential has ended, its owner has to log in again", "principal", who, "reason", why)
 	if why == "invalid_client" {
 		p.s.broker.forgetRegistration(ctx, k.Issuer)
+	}
+	if why == "invalid_grant" && k.Over {
+		p.s.broker.noteGrant(ctx, k.Issuer)
 	}
 	k.Ended, k.Access, k.Refresh = why, "", ""
 	_, err := p.s.broker.vault.save(ctx, who, p.row, k)

@@ -78,8 +78,12 @@ func (s *Server) aside() string { return rowOf(asidePrefix+s.name, s.url) }
 func (s *Server) putAside(ctx context.Context, who string, c credential) (string, error) {
 	code := rand.Text()[:codeLength]
 	c.Proof = &proof{Code: digest(code), Until: s.broker.o.Now().Add(proofTTL)}
-	if err := s.broker.vault.replace(ctx, who, s.aside(), c); err != nil {
+	was, err := s.broker.vault.replace(ctx, who, s.aside(), c)
+	if err != nil {
 		return "", err
+	}
+	if was.Proof == nil || !was.Proof.Taken { // else it is the caller's, and may be in use
+		s.supersede(ctx, who, was, c)
 	}
 	s.broker.wake()
 	return code[:codeLength/2] + "-" + code[codeLength/2:], nil
@@ -156,9 +160,11 @@ func (s *Server) adopt(ctx context.Context, who string, k kept) error {
 
 // keep writes down what a login gave, and tells those who wait for it.
 func (s *Server) keep(ctx context.Context, who string, c credential) error {
-	if err := s.broker.vault.replace(ctx, who, rowOf(s.name, s.url), c); err != nil {
+	was, err := s.broker.vault.replace(ctx, who, rowOf(s.name, s.url), c)
+	if err != nil {
 		return err
 	}
+	s.supersede(ctx, who, was, c)
 	if own, ok := s.source.(*personal); ok {
 		own.forget(who)
 	}

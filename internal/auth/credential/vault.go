@@ -29,6 +29,8 @@ type credential struct {
 	Expires  time.Time      `json:"expires,omitzero"`
 	Obtained time.Time      `json:"obtained"`
 	Ended    string         `json:"ended,omitempty"` // why it holds no longer; empty while it does
+	Login    string         `json:"login,omitempty"` // of which login it is, through all refreshes
+	Over     bool           `json:"over,omitempty"`  // the login before it at the same authorization server was taken back, and it was not refreshed since
 	Proof    *proof         `json:"proof,omitempty"` // of a login that is put aside: what has to be shown for it
 }
 
@@ -116,26 +118,27 @@ func (v vault) save(ctx context.Context, who, row string, k kept) (kept, error) 
 // maxTries is how often a write is tried again that others were faster than.
 const maxTries = 5
 
-// replace writes a credential over whatever there is.
-func (v vault) replace(ctx context.Context, who, row string, c credential) error {
-	err := store.ErrConflict
+// replace writes a credential over whatever there is, and returns what that was.
+func (v vault) replace(ctx context.Context, who, row string, c credential) (credential, error) {
+	over, err := c.Over, store.ErrConflict
+	var was kept
 	for range maxTries {
 		if !errors.Is(err, store.ErrConflict) {
 			break
 		}
-		var was kept
 		was, err = v.load(ctx, who, row)
 		if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, secret.ErrTampered) {
-			return err
+			return credential{}, err
 		}
 		if errors.Is(err, secret.ErrTampered) { // what nobody can read may be written over
 			found, err := v.b.keeper.Load().State.Credentials.Get(ctx, who, row)
 			if err != nil {
-				return err
+				return credential{}, err
 			}
 			was.version = found.Version
 		}
+		c.Over = over || was.revocable() && was.Issuer == c.Issuer
 		_, err = v.save(ctx, who, row, kept{c, was.version})
 	}
-	return err
+	return was.credential, err
 }
