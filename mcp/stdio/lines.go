@@ -42,29 +42,37 @@ type lines struct {
 // os.ErrDeadlineExceeded: nothing that was read is lost.
 func (l *lines) next() ([]byte, error) {
 	for {
-		line, err := l.line()
-		if err != nil {
-			return nil, err
+		if message, err := l.one(); message != nil || err != nil {
+			return message, err
 		}
-		line = bytes.TrimSuffix(line, []byte{'\r'})
-		if len(line) > l.max {
-			return nil, l.tooLong()
-		}
-		switch first := firstByte(line); {
-		case first == 0:
-		case first == '{' || first == '[':
-			l.strikes = 0
-			return l.take(line), nil
-		default:
-			if err := l.strike(line); err != nil {
-				return nil, err
-			}
-		}
-		l.shrink()
 	}
 }
 
-// ready reports whether next returns without reading.
+// one returns the next line if it is a message, and nil if it is none.
+func (l *lines) one() ([]byte, error) {
+	line, err := l.line()
+	if err != nil {
+		return nil, err
+	}
+	line = bytes.TrimSuffix(line, []byte{'\r'})
+	if len(line) > l.max {
+		return nil, l.tooLong()
+	}
+	switch first := firstByte(line); {
+	case first == 0:
+	case first == '{' || first == '[':
+		l.strikes = 0
+		return l.take(line), nil
+	default:
+		if err := l.strike(line); err != nil {
+			return nil, err
+		}
+	}
+	l.shrink()
+	return nil, nil
+}
+
+// ready reports whether one returns without reading.
 func (l *lines) ready() bool {
 	return l.err != nil || bytes.IndexByte(l.buf[l.seen:], '\n') >= 0
 }

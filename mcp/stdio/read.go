@@ -21,8 +21,10 @@ type directSource struct {
 }
 
 func (d *directSource) next(ctx context.Context) ([]byte, error) {
-	if d.text.ready() {
-		return d.text.next()
+	for d.text.ready() {
+		if message, err := d.text.one(); message != nil || err != nil {
+			return message, err
+		}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = d.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()

@@ -206,6 +206,26 @@ func TestReadHonoursItsContextAndLosesNothing(t *testing.T) {
 	})
 }
 
+// What is no message is read with the message before it, and then there is nothing more to read.
+func TestReadHonoursItsContextBehindNoise(t *testing.T) {
+	both(t, stdio.Options{}, func(t *testing.T, e end) {
+		go io.WriteString(e.toConn, "{}\n\nnoise\n")
+		if got, err := e.Read(within(t, 4*time.Minute)); err != nil || string(got) != "{}" {
+			t.Fatalf("got %q, %v, want {}", got, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		errs := make(chan error, 1)
+		go func() {
+			_, err := e.Read(ctx)
+			errs <- err
+		}()
+		cancel()
+		if err := wait(t, errs, "read"); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want canceled", err)
+		}
+	})
+}
+
 func TestReadReturnsBytesThatBelongToTheCaller(t *testing.T) {
 	both(t, stdio.Options{}, func(t *testing.T, e end) {
 		sizes := []int{10, 100 << 10, 20, 40 << 10, 30, 16 << 10}
