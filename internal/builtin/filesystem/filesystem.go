@@ -30,7 +30,11 @@ func New(env *server.Env) (*server.Server, error) {
 		Instructions: "Go on with next_cursor when truncated; pass an etag as if_match to keep what others changed.",
 		Limits:       cfg.Limits, Subscribe: f.watch.subscribe, Unsubscribe: f.watch.unsubscribe,
 	})
-	mounts, err := cfg.open(maker{env: env, network: s.Network})
+	key, err := tagKey(env)
+	if err != nil {
+		s.Log().Info("etags are SHA-256, which takes longer than with a key", "err", err)
+	}
+	mounts, err := cfg.open(maker{env: env, network: s.Network, tagKey: key})
 	if err != nil {
 		return nil, err
 	}

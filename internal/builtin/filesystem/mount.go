@@ -132,6 +132,7 @@ type maker struct {
 	env     *server.Env
 	network func(server.Reach) (*server.Network, error)
 	search  searchSettings
+	tagKey  []byte // of etags of files; empty for none
 }
 
 func (s *settings) open(mk maker) ([]*mount, error) {
@@ -166,7 +167,7 @@ func (m mountSettings) open(mk maker) (*mount, error) {
 		one.remote, one.poll = true, m.Poll
 		one.volume, err = m.objects(mk, scheme, bucket, prefix)
 	} else {
-		one.volume, err = m.directory(mk.env, p)
+		one.volume, err = m.directory(mk.env, p, mk.tagKey)
 	}
 	if err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func (m mountSettings) open(mk maker) (*mount, error) {
 	return one, nil
 }
 
-func (m mountSettings) directory(env *server.Env, p *policy) (volume.Volume, error) {
+func (m mountSettings) directory(env *server.Env, p *policy, key []byte) (volume.Volume, error) {
 	dir := strings.TrimPrefix(m.URL, "file://")
 	if strings.HasPrefix(dir, "~/") {
 		home, err := os.UserHomeDir()
@@ -187,7 +188,7 @@ func (m mountSettings) directory(env *server.Env, p *policy) (volume.Volume, err
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(env.Dir, dir)
 	}
-	return local.Open(dir, p.link)
+	return local.Open(dir, p.link, key)
 }
 
 // objects opens a bucket. Nothing is sent yet: a service that is down now may be up later.

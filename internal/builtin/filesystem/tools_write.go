@@ -112,10 +112,7 @@ func (f *files) edit(ctx context.Context, c *server.Call, in editInput) (done, e
 	if err != nil {
 		return done{}, err
 	}
-	data, tag, err := m.whole(ctx, key)
-	if err == nil && in.IfMatch != "" && in.IfMatch != tag {
-		err = volume.ErrChanged
-	}
+	data, tag, err := m.whole(ctx, key, in.IfMatch)
 	if err != nil {
 		return done{}, told(err, in.Path)
 	}
@@ -145,8 +142,8 @@ func (f *files) edit(ctx context.Context, c *server.Call, in editInput) (done, e
 	return d, nil
 }
 
-// whole reads a file that may be edited.
-func (m *mount) whole(ctx context.Context, key string) ([]byte, string, error) {
+// whole reads a file that may be edited, if its tag is match or that is empty.
+func (m *mount) whole(ctx context.Context, key, match string) ([]byte, string, error) {
 	file, err := m.volume.Open(ctx, key)
 	if err != nil {
 		return nil, "", err
@@ -160,6 +157,13 @@ func (m *mount) whole(ctx context.Context, key string) ([]byte, string, error) {
 		return nil, "", err
 	}
 	data, err := part(ctx, file, 0, m.max+1)
+	if err == nil && match != "" && match != tag {
+		if by, ok := file.(interface {
+			Has(content []byte, tag string) bool
+		}); !ok || !by.Has(data, match) {
+			err = volume.ErrChanged
+		}
+	}
 	return data, tag, err
 }
 

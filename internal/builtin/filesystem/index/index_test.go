@@ -47,7 +47,7 @@ func grow(t *testing.T, files map[string]string) (*counting, string) {
 			t.Fatal(err)
 		}
 	}
-	v, err := local.Open(dir, func(string, bool) error { return nil })
+	v, err := local.Open(dir, func(string, bool) error { return nil }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func FuzzSearch(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "f"), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		v, err := local.Open(dir, func(string, bool) error { return nil })
+		v, err := local.Open(dir, func(string, bool) error { return nil }, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func allowed(string, bool) error { return nil }
 
 func open(t *testing.T, dir string) *local.Volume {
 	t.Helper()
-	v, err := local.Open(dir, allowed)
+	v, err := local.Open(dir, allowed, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestWhatALinkLeadsToMustBePermitted(t *testing.T) {
 			return volume.ErrOutside
 		}
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,8 @@ type place struct {
 	name string // the last element of key; "." for the root of the volume
 	kept bool   // dir is the root of the volume, which stays open
 	// What locate saw there, if it looked: a moment ago, and before any lock was taken.
-	seen fs.FileInfo
+	seen   fs.FileInfo
+	digest *digest // of the volume
 }
 
 func (p place) close() {
@@ -61,7 +62,7 @@ func (v *Volume) locate(key string, last, make bool) (place, error) {
 
 // descend goes as far as key has no links. At a link it returns the key to go on with.
 func (v *Volume) descend(key string, last, make bool) (p place, next *string, err error) {
-	at := place{dir: v.root, key: key, name: ".", kept: true}
+	at := place{dir: v.root, key: key, name: ".", kept: true, digest: v.digest}
 	if key == "" {
 		return at, nil, nil
 	}

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -28,9 +27,9 @@ func (v *Volume) Put(ctx context.Context, key string, body io.Reader, _ int64, w
 	}
 	defer p.close()
 	defer v.lock(p.key)()
-	sum := sha256.New()
+	sum := v.digest.begin()
 	made, err := p.put(ctx, key, io.TeeReader(&ending{ctx, body}, sum), when)
-	made.Tag = tag(sum.Sum(nil))
+	made.Tag = sum.tag()
 	return made, err
 }
 
@@ -49,7 +48,7 @@ func (p place) put(ctx context.Context, key string, body io.Reader, when volume.
 		return volume.Info{}, err
 	}
 	defer func() { _ = old.Close() }()
-	if err := holds(ctx, old, info, when); err != nil {
+	if err := p.holds(ctx, old, info, when); err != nil {
 		return volume.Info{}, err
 	}
 	if links(info) > 1 || extended(old) {
@@ -62,8 +61,8 @@ func (p place) put(ctx context.Context, key string, body io.Reader, when volume.
 	return made, err
 }
 
-// holds says whether a condition holds of an open file.
-func holds(ctx context.Context, f *os.File, info fs.FileInfo, when volume.Condition) error {
+// holds says whether a condition holds of an open file, which is always read for it.
+func (p place) holds(ctx context.Context, f *os.File, info fs.FileInfo, when volume.Condition) error {
 	switch {
 	case info.IsDir():
 		return volume.ErrIsDir
@@ -72,7 +71,7 @@ func holds(ctx context.Context, f *os.File, info fs.FileInfo, when volume.Condit
 	case when.Match == "":
 		return nil
 	}
-	tag, err := (&file{File: f, info: describe("", info)}).Tag(ctx)
+	tag, err := (&file{File: f, info: describe("", info), digest: p.digest.like(when.Match)}).Tag(ctx)
 	if err == nil && tag != when.Match {
 		err = volume.ErrChanged
 	}
@@ -243,7 +242,7 @@ func (p place) matches(ctx context.Context, when volume.Condition) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	if err := holds(ctx, f, info, when); err != nil {
+	if err := p.holds(ctx, f, info, when); err != nil {
 		return err
 	}
 	return p.still(info)

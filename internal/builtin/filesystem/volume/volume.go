@@ -100,8 +100,8 @@ type File interface {
 	Info() Info
 	// Range reads length bytes from an offset, or to the end when there are fewer or length is less than 0.
 	Range(ctx context.Context, offset, length int64) (io.ReadCloser, error)
-	// Tag is a text that is another whenever the content is another: the SHA-256 of a local file, which is read for it,
-	// an object's entity tag or generation.
+	// Tag is a text that is another whenever the content is another: a digest of a local file, which is read for it, an
+	// object's entity tag or generation.
 	Tag(ctx context.Context) (string, error)
 	io.Closer
 }
