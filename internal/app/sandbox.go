@@ -32,6 +32,9 @@ func (a *App) recordStart(server string, pid int, c supervisor.Confinement) {
 	if len(c.Notes) > 0 {
 		attrs = append(attrs, [2]string{"not_enforced", strings.Join(c.Notes, "; ")})
 	}
+	if notes := c.OfPackage(); len(notes) > 0 {
+		attrs = append(attrs, [2]string{"package_notes", strings.Join(notes, "; ")})
+	}
 	a.record(server, "program started", attrs)
 }
 
@@ -49,7 +52,8 @@ func (a *App) recordFetch(server string, f parcel.Report) {
 		hosts = "every public address"
 	}
 	attrs := [][2]string{{"server", server}, {"package", f.Package}, {"outcome", outcome}, {"sandbox_level", f.Level},
-		{"hosts", hosts}, {"bytes", strconv.FormatInt(f.Bytes, 10)}}
+		{"hosts", hosts}, {"bytes", strconv.FormatInt(f.Bytes, 10)},
+		{"traffic", strconv.FormatInt(f.Traffic, 10)}}
 	if len(f.Notes) > 0 {
 		attrs = append(attrs, [2]string{"notes", strings.Join(f.Notes, "; ")})
 	}

@@ -62,7 +62,7 @@ type Fetch struct {
 	Scripts bool `yaml:"scripts" default:"false"`
 	// How long it may take; that is no part of startup_timeout.
 	Timeout time.Duration `yaml:"timeout" default:"5m" min:"1s" max:"1h"`
-	// Most bytes that are installed.
+	// Most bytes that are installed. As many may come over the network for it, which is counted from level 2 on.
 	Size Size `yaml:"size" default:"1GiB" min:"1MiB" max:"100GiB"`
 }
 

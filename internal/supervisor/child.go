@@ -172,9 +172,7 @@ func (c *Child) run() {
 	}
 	recovery := c.tellStart(p, confined.Level.String())
 	defer recovery.Stop()
-	if notes := confined.Notes; len(notes) > 0 {
-		c.log.Warn("sandbox of the child enforces less than is configured", "notes", notes)
-	}
+	c.tellConfined(confined)
 	c.note(c.sup.traces.running(c.spec.Name, p.PID()))
 	lines := c.collect(p)
 	c.watch(p)

@@ -22,6 +22,10 @@ type Confinement struct {
 	Package string
 	// Notes say what of its rules is not enforced, and why; empty when all is.
 	Notes []string
+	// Remarks say what of its package is less than could be: an old one, one that its launcher fetches itself.
+	Remarks []string
+	// Unrun are packages whose install scripts were not run, at most 10.
+	Unrun []string
 }
 
 // RulesOf are what a configuration says about the sandbox of a child.
@@ -76,7 +80,8 @@ func (s *Supervisor) known() sandbox.Level {
 // confine completes a launch with the sandbox that its rules ask for.
 func (s *Supervisor) confine(ctx context.Context, l *launch, spec *Spec) (Confinement, error) {
 	r := &spec.Sandbox
-	c := Confinement{Level: min(r.Level, sandbox.Clean), Wanted: r.Level, Phase: spec.phase, Package: spec.pack, Notes: slices.Clone(spec.notes)}
+	c := Confinement{Level: min(r.Level, sandbox.Clean), Wanted: r.Level, Phase: spec.phase, Package: spec.pack,
+		Remarks: spec.remarks, Unrun: spec.unrun}
 	plan := &sandbox.Plan{Level: r.Level, NoNetwork: r.NoNetwork, Limits: r.Limits}
 	l.plan = plan
 	if r.Level <= sandbox.Clean && r.Bounds == (sandbox.Bounds{}) {
@@ -172,14 +177,17 @@ func guardMemory(p *Process, limit int64) {
 	}
 }
 
+// OfPackage are Remarks and Unrun as sentences.
+func (c Confinement) OfPackage() []string { return slices.Concat(c.Remarks, unrunNote(c.Unrun)) }
+
 // String is the confinement in a line for health reports.
 func (c Confinement) String() string {
 	text := "level " + c.Level.String()
 	if c.Phase != "" {
 		text += ", " + c.Phase + " phase of " + c.Package
 	}
-	if len(c.Notes) > 0 {
-		text += " (" + strings.Join(c.Notes, "; ") + ")"
+	if notes := slices.Concat(c.Notes, c.OfPackage()); len(notes) > 0 {
+		text += " (" + strings.Join(notes, "; ") + ")"
 	}
 	return text
 }

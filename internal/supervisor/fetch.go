@@ -91,7 +91,7 @@ func (c *Child) fetchedSpec() *Spec {
 	}
 	spec := c.spec
 	if f.note != "" {
-		spec.notes = append(slices.Clone(spec.notes), f.note)
+		spec.remarks = []string{f.note}
 	}
 	c.mu.Lock()
 	got := f.got
@@ -100,7 +100,7 @@ func (c *Child) fetchedSpec() *Spec {
 		return &spec
 	}
 	spec.phase, spec.pack = "run", got.Package
-	spec.notes = append(slices.Clone(spec.notes), got.notes()...)
+	spec.remarks, spec.unrun = got.remarks(), got.found.Unrun
 	spec.Command = append([]string{got.found.Program}, f.parcel.Args...)
 	spec.Sandbox.Read = append(slices.Clone(spec.Sandbox.Read), got.dir)
 	spec.Sandbox.NoCaches = true
@@ -149,10 +149,11 @@ func (e *FetchError) Error() string {
 	return text
 }
 
-// errTime and errSize are why a fetch is ended.
+// Why a fetch is ended.
 var (
-	errTime = errors.New("its time is used up")
-	errSize = errors.New("it is larger than it may be")
+	errTime    = errors.New("its time is used up")
+	errSize    = errors.New("it is larger than it may be")
+	errTraffic = errors.New("more comes over the network for it than may")
 )
 
 // Unwrap gives a *NotFoundError, if that is the reason.
@@ -164,6 +165,8 @@ func (e *FetchError) Unwrap() error {
 	return nil
 }
 
+func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
+
 // Remedy says what to do, and is empty where the reason says it.
 func (e *FetchError) Remedy() string {
 	var exit *ExitError
@@ -171,7 +174,9 @@ func (e *FetchError) Remedy() string {
 	case errors.Is(e.Err, errTime):
 		return fmt.Sprintf("if it needs longer than %s, set sandbox.fetch.timeout", e.rules.Timeout)
 	case errors.Is(e.Err, errSize):
-		return fmt.Sprintf("if it needs more than %d MiB, set sandbox.fetch.size", e.rules.Bytes>>20)
+		return fmt.Sprintf("if it needs more than %s, set sandbox.fetch.size", mebibytes(e.rules.Bytes))
+	case errors.Is(e.Err, errTraffic):
+		return fmt.Sprintf("if it needs more than %s of downloads, set sandbox.fetch.size", mebibytes(e.rules.Bytes))
 	case !errors.As(e.Err, &exit):
 		return ""
 	}

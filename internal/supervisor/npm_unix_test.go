@@ -4,11 +4,15 @@ package supervisor_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
 // fakeNpm does what npm does with two of its commands, in the way that npm_config_mode says, and writes a line into the
@@ -40,6 +44,12 @@ func fakeNpm(args []string) int {
 			_ = os.WriteFile(filepath.Join(dir, name), make([]byte, 700<<10), 0o600)
 		}
 		return stubborn()
+	case "download": // over the proxy, for as long as there is something
+		if c, err := net.Dial("tcp", sandbox.ProxyAddress); err == nil {
+			_, _ = io.Copy(io.Discard, c)
+		}
+		fmt.Fprintln(os.Stderr, "npm error network is gone")
+		return 1
 	case "chatty":
 		_, _ = os.Stdout.WriteString(strings.Repeat("much to say\n", 1<<20))
 	case "gate": // installs when the file is there

@@ -47,9 +47,10 @@ type Spec struct {
 	OnChange func(Change)
 
 	// Of a command of the supervisor's own, and of what it fetched before:
-	phase, pack string   // see Confinement
-	notes       []string // what is not enforced, whatever the system gives
-	once        bool     // its end is no crash, and it is not started again
+	phase, pack    string   // see Confinement
+	remarks, unrun []string // see Confinement
+	meter          *meter   // of what comes through its proxy; nil counts nothing
+	once           bool     // its end is no crash, and it is not started again
 }
 
 // Change is one step of a child from one state to another.

@@ -79,19 +79,26 @@ type fetched struct {
 	stale error // why it is not a newer one
 }
 
-// notes say what a user may want to know of it.
-func (f *fetched) notes() (notes []string) {
+// remarks say what is less of it than could be.
+func (f *fetched) remarks() (notes []string) {
 	if f.Open {
 		notes = append(notes, "fetch: with the network of the machine, since there is no proxy below level 2")
-	}
-	if len(f.found.Unrun) > 0 {
-		notes = append(notes, "fetch: the install scripts of "+strings.Join(f.found.Unrun, ", ")+
-			" were not run; if the program does not work without, set sandbox.fetch.scripts")
 	}
 	if f.stale != nil {
 		notes = append(notes, fmt.Sprintf("fetch: what was fetched on %s is used, since no newer could be: %v", f.At.Format(time.DateOnly), f.stale))
 	}
 	return notes
+}
+
+// scriptsHint is what to do about install scripts that were not run.
+const scriptsHint = "if the program does not work without, set sandbox.fetch.scripts"
+
+// unrunNote names packages whose install scripts were not run; nil for none.
+func unrunNote(packages []string) []string {
+	if len(packages) == 0 {
+		return nil
+	}
+	return []string{"fetch: the install scripts of " + strings.Join(packages, ", ") + " were not run; " + scriptsHint}
 }
 
 func newStore(sup *Supervisor, dir string, told func(string, parcel.Report)) *store {
@@ -202,10 +209,11 @@ func (s *store) fly(c *Child, sh *shelf, f *flight, have *fetched) {
 
 // tell logs and reports how a fetch ended.
 func (s *store) tell(c *Child, t *trip, f *flight, err error) {
-	told := parcel.Report{Package: c.errand.parcel.String(), Level: f.confined.Level.String(), Hosts: t.hosts, Bytes: t.bytes, Took: time.Since(f.since), Err: err}
+	told := parcel.Report{Package: c.errand.parcel.String(), Level: f.confined.Level.String(), Hosts: t.hosts,
+		Bytes: t.bytes, Traffic: t.traffic(), Took: time.Since(f.since), Err: err}
 	if err == nil {
-		told.Package, told.Level, told.Notes = f.got.Package, f.got.Level.String(), f.got.notes()
-		c.log.Info("package was fetched", "package", told.Package, "bytes", told.Bytes, "duration", told.Took, "notes", told.Notes)
+		told.Package, told.Level, told.Notes = f.got.Package, f.got.Level.String(), append(f.got.remarks(), unrunNote(f.got.found.Unrun)...)
+		c.log.Info("package was fetched", "package", told.Package, "bytes", told.Bytes, "traffic", told.Traffic, "duration", told.Took, "notes", told.Notes)
 	} else {
 		c.log.Warn("package was not fetched", "package", told.Package, "err", err)
 	}

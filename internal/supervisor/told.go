@@ -45,6 +45,19 @@ func (c *Child) tellStart(p *Process, sandbox string) *time.Timer {
 	})
 }
 
+// tellConfined logs what a user may want to know of how the child was started, each kind under a heading of its own.
+func (c *Child) tellConfined(confined Confinement) {
+	if len(confined.Notes) > 0 {
+		c.log.Warn("sandbox of the child enforces less than is configured", "notes", confined.Notes)
+	}
+	if len(confined.Remarks) > 0 {
+		c.log.Warn("package of the child is less than it could be", "notes", confined.Remarks)
+	}
+	if len(confined.Unrun) > 0 {
+		c.log.Warn("install scripts of the child's packages were not run", "packages", confined.Unrun, "hint", scriptsHint)
+	}
+}
+
 // tellEnd logs an end that nobody asked for. mu is held.
 func (c *Child) tellEnd(now time.Time, err error, v verdict) {
 	level := slog.LevelDebug

@@ -34,6 +34,7 @@ type trip struct {
 	hosts []string
 	bytes int64
 	spec  Spec // of each command
+	meter *meter
 }
 
 // fetch makes a directory and fetches the package into it.
@@ -99,6 +100,7 @@ func (t *trip) install() (*fetched, error) {
 // the client, no file of the server's, and the proxy.
 func (t *trip) prepare(system sandbox.Level) {
 	e, rules := t.child.errand, &t.child.spec.Sandbox
+	t.meter = newMeter(e.rules.Bytes)
 	env := e.parcel.Env()
 	for name, value := range t.child.spec.Env {
 		if inherited(name) || parcel.IsSetting(name) {
@@ -108,6 +110,7 @@ func (t *trip) prepare(system sandbox.Level) {
 	t.spec = Spec{
 		Name: t.child.spec.Name, Env: env, Dir: t.dir, once: true, phase: "fetch", pack: e.parcel.String(),
 		StopTimeout: 10 * time.Millisecond, // there is nothing to end in order
+		meter:       t.meter,
 		Sandbox: sandbox.Rules{
 			Level: max(rules.Level, sandbox.Namespaces), MinLevel: max(rules.MinLevel, sandbox.Clean), NoNetwork: true, Proxy: true, TrustProxy: rules.TrustProxy,
 			NoCaches: true, Limits: sandbox.Limits{FileBytes: uint64(e.rules.Bytes)}, Bounds: sandbox.Bounds{Memory: fetchMemory},
@@ -165,6 +168,9 @@ func (t *trip) run(command []string) ([]byte, error) {
 	})
 	t.await(p)
 	<-read // at most drainTime after the end
+	if t.meter.over() {
+		return nil, fmt.Errorf("run %s: %w", strings.Join(command[:min(len(command), 3)], " "), errTraffic)
+	}
 	var exit *ExitError
 	if err := p.Err(); err != nil && !(errors.As(err, &exit) && exit.Code == 0 && exit.Reason == nil) {
 		return nil, fmt.Errorf("run %s: %w", strings.Join(command[:min(len(command), 3)], " "), err)
@@ -179,11 +185,14 @@ func (t *trip) run(command []string) ([]byte, error) {
 func (t *trip) await(p *Process) {
 	tick := time.NewTicker(weighInterval)
 	defer tick.Stop()
-	ended := t.ctx.Done()
+	ended, full := t.ctx.Done(), t.meter.full
 	for {
 		select {
 		case <-p.Done():
 			return
+		case <-full:
+			p.Kill(errTraffic)
+			full = nil
 		case <-ended:
 			p.Kill(context.Cause(t.ctx))
 			ended = nil
@@ -193,6 +202,14 @@ func (t *trip) await(p *Process) {
 			}
 		}
 	}
+}
+
+// traffic is what came over the network so far, in bytes.
+func (t *trip) traffic() int64 {
+	if t.meter == nil {
+		return 0
+	}
+	return t.meter.came.Load()
 }
 
 // weigh is the size of all files in a directory, as far as it can be told while they come and go.

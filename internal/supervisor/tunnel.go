@@ -49,5 +49,5 @@ func (c *Child) serveProxy(p *Process) {
 		case <-ctx.Done():
 		}
 	})
-	c.sup.tunnel(ctx, l, c.spec.Name, &c.spec.Sandbox)
+	c.sup.tunnel(ctx, c.spec.meter.listen(l), c.spec.Name, &c.spec.Sandbox)
 }

@@ -94,7 +94,9 @@ type Fetch struct {
 	// Scripts lets what is fetched run programs of its own while it is installed.
 	Scripts bool
 	Timeout time.Duration // of all of it
-	Bytes   int64         // of what is installed, and of what comes over the network, each
+	// Bytes bound what is installed, and from level 2 on also what comes over the network for it; each has all of them.
+	// Below level 2 there is no proxy that could count what comes.
+	Bytes int64
 }
 
 // Plan is all that the process needs to know that becomes the child.
