@@ -17,7 +17,8 @@ type ClientOptions struct {
 	// Default 30 s.
 	Timeout time.Duration
 	// MaxBodyBytes bounds a body after it was decompressed. Reading further is
-	// ErrTooLarge. Default 10 MiB.
+	// ErrTooLarge. What reading takes besides is no more than that, or 64 KiB: zstd
+	// is asked for from 10 MiB on and br from 18 MiB on. Default 10 MiB.
 	MaxBodyBytes int64
 	// MaxRedirects is how many redirects are followed; 5 by default, none if negative.
 	MaxRedirects int
@@ -26,18 +27,23 @@ type ClientOptions struct {
 // ErrTooLarge is the error of a body that is longer than it may be.
 var ErrTooLarge = errors.New("answer is too large")
 
+// ErrCoding is wrapped by the errors of answers that are compressed in a way that
+// was not asked for. Trying again does not help.
+var ErrCoding = errors.New("answer is compressed in a way that was not asked for")
+
 // Client returns a client for content that somebody else names: each URL, that of
 // each redirect included, is judged by the Network's Guard before anything is
 // sent. A redirect to another origin (scheme, host, port) loses every header that
 // is not a publicHeader, and a request with a body is not redirected
-// there at all. Bodies arrive decompressed (gzip, br, zstd) and bounded.
+// there at all. Bodies arrive decompressed (gzip, and by their bound zstd and br) and
+// bounded.
 //
 // It keeps no cookies. It shares the Network's connections; there is nothing to close.
 func (n *Network) Client(o ClientOptions) *http.Client {
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
 	o.MaxBodyBytes = cmp.Or(o.MaxBodyBytes, 10<<20)
 	o.MaxRedirects = cmp.Or(o.MaxRedirects, 5)
-	c := &courier{network: n, options: o}
+	c := &courier{network: n, options: o, codings: codings(o.MaxBodyBytes)}
 	return &http.Client{Transport: c, CheckRedirect: c.redirect, Timeout: o.Timeout}
 }
 
@@ -45,6 +51,7 @@ func (n *Network) Client(o ClientOptions) *http.Client {
 type courier struct {
 	network *Network
 	options ClientOptions
+	codings string // that are asked for, and no others accepted
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -66,7 +73,7 @@ func (c *courier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ours := sent.Header.Get("Accept-Encoding") == "" && sent.Header.Get("Range") == "" && sent.Method != http.MethodHead
 	if ours {
-		sent.Header.Set("Accept-Encoding", "gzip, br, zstd")
+		sent.Header.Set("Accept-Encoding", c.codings)
 	}
 	res, err := c.network.pool.RoundTrip(sent)
 	if err != nil {
@@ -88,7 +95,7 @@ func (c *courier) open(res *http.Response, decode bool) error {
 	}
 	limit := c.options.MaxBodyBytes
 	if decode {
-		opened, err := decoded(res, limit)
+		opened, err := decoded(res, limit, c.codings)
 		if err != nil {
 			return err
 		}

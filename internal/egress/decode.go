@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -14,6 +15,11 @@ import (
 const (
 	// maxWindow bounds the memory of a zstd decoder (RFC 9659 §3).
 	maxWindow = 8 << 20
+	// brotliWindow is the longest that a brotli stream may have (RFC 7932 §9.1);
+	// its decoder cannot be told to take less.
+	brotliWindow = 16 << 20
+	// besides is what a decoder needs besides its window, generously.
+	besides = 2 << 20
 	// maxRatio is how much longer than its compressed form a body may be. Texts
 	// reach 20 to 1; what goes beyond this is made to.
 	maxRatio = 100
@@ -22,17 +28,35 @@ const (
 	ratioFrom = 1 << 20
 )
 
+// codings are those that are asked for: of which the window is no larger than
+// the body may be, so that both together take twice the limit at most.
+func codings(limit int64) string {
+	switch {
+	case limit >= brotliWindow+besides:
+		return "gzip, br, zstd"
+	case limit >= maxWindow+besides:
+		return "gzip, zstd"
+	}
+	return "gzip"
+}
+
 // decoded replaces a compressed body by what it means, bounded, and reports
-// whether there was one.
-func decoded(res *http.Response, limit int64) (bool, error) {
-	coding := strings.ToLower(strings.TrimSpace(strings.Join(res.Header.Values("Content-Encoding"), ",")))
+// whether there was one. asked are the codings that were asked for.
+func decoded(res *http.Response, limit int64, asked string) (bool, error) {
+	coding := strings.ToLower(strings.TrimSpace(strings.Join(res.Header["Content-Encoding"], ",")))
 	if coding == "" || coding == "identity" || res.Body == http.NoBody || res.ContentLength == 0 {
 		return false, nil
+	}
+	if coding == "x-gzip" { // RFC 9110 §8.4.1.3
+		coding = "gzip"
+	}
+	if !slices.Contains(strings.Split(asked, ", "), coding) {
+		return false, fmt.Errorf("%w: it comes as %.40q, asked for was %s", ErrCoding, coding, asked)
 	}
 	packed := &counted{r: res.Body}
 	out := &bounded{closers: []io.Closer{res.Body}, left: limit, limit: limit, packed: packed}
 	switch coding {
-	case "gzip", "x-gzip":
+	case "gzip":
 		out.Reader = &lazyGzip{r: packed} // its constructor reads, and a body may come late
 	case "br":
 		out.Reader = brotli.NewReader(packed)
@@ -44,8 +68,6 @@ func decoded(res *http.Response, limit int64) (bool, error) {
 		}
 		out.Reader = r
 		out.closers = append(out.closers, r.IOReadCloser())
-	default:
-		return false, fmt.Errorf("decompress answer: it is in %q, which was not asked for", coding)
 	}
 	res.Body = out
 	res.Header.Del("Content-Encoding")

@@ -122,6 +122,8 @@ func unsent(err error, read bool) error {
 		return &server.Error{Message: "the request was not sent: " + err.Error(), Next: "wait that long", Err: err}
 	case errors.Is(err, egress.ErrTooLarge):
 		return &server.Error{Message: "the answer is larger than this server reads", Next: "ask for less, with a limit or a filter of the operation", Err: err}
+	case errors.Is(err, egress.ErrCoding):
+		return &server.Error{Message: "the " + coding(err), Next: "the API has to heed Accept-Encoding; to repeat the call does not help", Err: err}
 	case errors.Is(err, egress.ErrRefused):
 		return &server.Error{Message: "the API's host may not be reached from here", Next: "the operator sets settings.reach", Err: err}
 	case outbound.IsToken(err):
@@ -132,6 +134,16 @@ func unsent(err error, read bool) error {
 		return &server.Error{Message: "the API cannot be reached", Next: "try again later", Err: err}
 	}
 	return &server.Error{Message: "the API has not answered", Next: again, Err: err}
+}
+
+// coding is what the way out says of an answer that it cannot read, and of it
+// nothing more than that.
+func coding(err error) string {
+	text := err.Error()
+	if at := strings.Index(text, egress.ErrCoding.Error()); at >= 0 {
+		text = text[at:]
+	}
+	return openapi.Clean(text, 200)
 }
 
 // next says what to do about an answer that is no success.

@@ -5,7 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -13,36 +13,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/dragoman-mcp/dragoman/internal/builtin/web"
 	"github.com/dragoman-mcp/dragoman/server"
 	"github.com/dragoman-mcp/dragoman/server/servertest"
 )
 
-// bomb compresses so many bytes of a page.
-func bomb(t testing.TB, encoding string, size int, random bool) []byte {
+// bomb compresses so many bytes of a page with gzip: of one letter, or to about a tenth, so that the bound on the ratio
+// does not come first.
+func bomb(t testing.TB, size int, random bool) []byte {
 	var out bytes.Buffer
-	var w io.WriteCloser
-	switch encoding {
-	case "gzip":
-		w = gzip.NewWriter(&out)
-	case "br":
-		w = brotli.NewWriterLevel(&out, 1)
-	case "zstd":
-		z, err := zstd.NewWriter(&out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w = z
+	w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
 	}
-	piece := bytes.Repeat([]byte("a"), 1<<20)
+	source, piece := rand.NewChaCha8([32]byte{}), bytes.Repeat([]byte("a"), 64<<10)
 	for n := 0; n < size; n += len(piece) {
-		if random { // compresses to about a tenth, so that the bound on the ratio does not come first
-			for i := 0; i+64 <= len(piece); i += 64 {
-				copy(piece[i:], fmt.Sprintf("%08x", (n+i)*2654435761))
-			}
+		for i := 0; random && i < len(piece); i += 512 {
+			_, _ = source.Read(piece[i : i+32])
 		}
 		if _, err := w.Write(piece); err != nil {
 			t.Fatal(err)
@@ -54,34 +41,44 @@ func bomb(t testing.TB, encoding string, size int, random bool) []byte {
 	return out.Bytes()
 }
 
-// TestBombs measures how much memory a page takes that is small on the wire and large behind it.
+// TestBombs fetches pages that are small on the wire and large behind it. All that is allocated for one is counted, which is
+// more than it takes at any moment, and does not depend on when somebody looks. Windows of br and zstd are another
+// test's, in package egress: with this limit they are not asked for.
 func TestBombs(t *testing.T) {
-	const limit = 16 << 20
-	for _, encoding := range []string{"gzip", "br", "zstd"} {
-		for _, random := range []bool{false, true} {
-			body := bomb(t, encoding, 48<<20, random)
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/robots.txt" {
-					http.NotFound(w, r)
-					return
-				}
-				w.Header().Set("Content-Encoding", encoding)
-				w.Header().Set("Content-Type", "text/html")
-				_, _ = w.Write(body)
-			}))
-			c := servertest.Open(t, web.New, env(`,"max_body":"16MiB"`))
-			peak := watchHeap(func() {
-				r, err := c.Call(t.Context(), "fetch", map[string]any{"url": s.URL + "/"})
-				if err != nil || !r.IsError || !strings.Contains(r.Text(), "too large") {
-					t.Errorf("%s: got %q, %v, want it refused as too large", encoding, r.Text(), err)
-				}
-			})
-			t.Logf("%s of 48 MiB in %d kB, limit %d MiB: %.1f MiB", encoding, len(body)>>10, limit>>20, float64(peak)/(1<<20))
-			if peak > 2*limit {
-				t.Errorf("%s: took %d MiB, want at most %d", encoding, peak>>20, 2*limit>>20)
+	const limit = 2 << 20
+	for _, c := range []struct {
+		name, coding string
+		body         []byte
+		want         string
+	}{
+		{"one letter", "gzip", bomb(t, 2*limit, false), "too large"},
+		{"beyond the limit", "gzip", bomb(t, 2*limit, true), "too large"},
+		{"br that was not asked for", "br", []byte("\x8b\x00\x80a\x03"), `it comes as "br", asked for was gzip`},
+		{"zstd that was not asked for", "zstd", []byte("\x28\xb5\x2f\xfd\x00\x88"), `it comes as "zstd", asked for was gzip`},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/robots.txt" {
+				http.NotFound(w, r)
+				return
 			}
-			s.Close()
+			w.Header().Set("Content-Encoding", c.coding)
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write(c.body)
+		}))
+		client := servertest.Open(t, web.New, env(`,"max_body":"2MiB"`))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := client.Call(t.Context(), "fetch", map[string]any{"url": s.URL + "/"})
+		runtime.ReadMemStats(&after)
+		if err != nil || !r.IsError || !strings.Contains(r.Text(), c.want) {
+			t.Errorf("%s: got %q, %v, want it refused with %q", c.name, r.Text(), err, c.want)
 		}
+		took := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d kB, limit %d kB: %d kB", c.name, len(c.body)>>10, limit>>10, took>>10)
+		if took > 2*limit {
+			t.Errorf("%s: took %d kB, want at most %d", c.name, took>>10, 2*limit>>10)
+		}
+		s.Close()
 	}
 }
 

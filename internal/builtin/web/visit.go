@@ -21,7 +21,10 @@ import (
 const (
 	maxRedirects = 5
 	maxURL       = 8 << 10 // bytes
-	accept       = "text/html,application/xhtml+xml,text/markdown;q=0.9,text/plain;q=0.8,*/*;q=0.5"
+	// maxRobots is how long a robots.txt may be, of which robots.MaxBytes are read.
+	// It is below what needs large windows to decompress.
+	maxRobots = 8 << 20
+	accept    = "text/html,application/xhtml+xml,text/markdown;q=0.9,text/plain;q=0.8,*/*;q=0.5"
 )
 
 // visitor fetches what callers name, politely.
@@ -46,7 +49,7 @@ func newVisitor(n *server.Network, cfg *settings, version string, cache *httpcac
 	return &visitor{
 		client: n.Client(server.ClientOptions{MaxBodyBytes: int64(cfg.MaxBody), MaxRedirects: -1, Timeout: limit}),
 		cache:  cache, header: header,
-		hosts: newHosts(n.Client(server.ClientOptions{MaxBodyBytes: 64 << 20, Timeout: robotsTimeout}), cfg, agent, now),
+		hosts: newHosts(n.Client(server.ClientOptions{MaxBodyBytes: maxRobots, Timeout: robotsTimeout}), cfg, agent, now),
 	}
 }
 
@@ -223,6 +226,11 @@ func explain(err error, u *url.URL) error {
 		return server.Errorf("use a public address; the operator can open others with reach.allow", "%s cannot be fetched: %w", u.Host, err)
 	case errors.Is(err, egress.ErrTooLarge):
 		return server.Errorf("try a smaller page; the operator can raise max_body", "%s: %w", u, egress.ErrTooLarge)
+	case errors.Is(err, egress.ErrCoding):
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return server.Errorf("use another source", "%s: %w", u, err)
 	case errors.Is(err, backend.ErrRate):
 		return server.Errorf("wait and call again", "%s wants its requests further apart: %w", u.Host, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

@@ -97,7 +97,8 @@ type Answer struct {
 }
 
 // Send sends a request and reads the answer. Errors wrap backend.ErrRate,
-// backend.ErrOpen, egress.ErrRefused, egress.ErrTooLarge and those of ctx.
+// backend.ErrOpen, egress.ErrRefused, egress.ErrTooLarge, egress.ErrCoding and
+// those of ctx.
 func (s *Sender) Send(ctx context.Context, m Message) (*Answer, error) {
 	known, fresh := s.lookup(&m)
 	if fresh {
@@ -164,7 +165,7 @@ func (s *Sender) judge(ctx context.Context, repeatable bool, a *Answer, err erro
 		return backend.Again(errBusy, backend.RetryAfter(a.Header, s.o.Now()))
 	case err == nil:
 		return nil
-	case ctx.Err() != nil, errors.Is(err, backend.ErrRate), errors.Is(err, backend.ErrOpen), errors.Is(err, egress.ErrRefused), errors.Is(err, egress.ErrTooLarge):
+	case ctx.Err() != nil, errors.Is(err, backend.ErrRate), errors.Is(err, backend.ErrOpen), errors.Is(err, egress.ErrRefused), errors.Is(err, egress.ErrTooLarge), errors.Is(err, egress.ErrCoding):
 		return err
 	case repeatable || errors.Is(err, egress.ErrNotSent):
 		return backend.Again(err, 0)
