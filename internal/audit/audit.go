@@ -104,7 +104,8 @@ type Log struct {
 	unsynced []*batch // taken, and not known to be on disk
 	flushing *group   // what is being flushed; nil while nothing is, or when it has failed
 
-	inside atomic.Int64 // calls that are recorded before and after, and have not been answered
+	took   time.Duration // by a flush, of late; the writer's alone
+	inside atomic.Int64  // calls that are recorded before and after, and have not been answered
 
 	mu      sync.Mutex // guards what follows
 	next    *batch     // being filled

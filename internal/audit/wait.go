@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -59,8 +60,13 @@ func (l *Log) queue(ctx context.Context, text []byte, t ticket, until patience) 
 
 // settle has the record in the file when it returns, and everything before it. It
 // writes itself what nobody has written yet, and so waits for nobody but those who
-// do the same; a write that the system does not return from holds one caller.
+// do the same; a write that the system does not return from holds one caller. Before
+// it does, it lets those go on who can: calls are answered several at a time, and of
+// their outcomes, which are in the same batch by then, the first to come back writes all.
 func (l *Log) settle(t ticket) (uint64, error) {
+	if t.batch.state.Load() == pending {
+		runtime.Gosched()
+	}
 	if t.batch.state.Load() == pending {
 		if !l.enter() {
 			return t.seq, l.late(written, fmt.Errorf("not within %s", l.o.Config.Timeout))

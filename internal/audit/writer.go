@@ -11,8 +11,15 @@ const (
 	// somebody waits until it is on disk.
 	quietFor    = 50 * time.Millisecond
 	answeredFor = 20 * time.Millisecond
-	// maxWindows is how many windows are waited for others, while in each some came.
+	// maxWindows is how many windows are waited for others, while in each some came, and
+	// maxStretch how many one may be long: as a flush takes of late, since to wait
+	// that long for others costs no more than the flush that they would need otherwise.
 	maxWindows = 8
+	maxStretch = 4
+	// maxAlone is after how many flushes, for which one record waited each, others are
+	// not waited for any longer. One or two are no sign that there are none: who
+	// missed a flush that all others share comes alone, in turns with them.
+	maxAlone = 3
 	// retryAfter is how long after a failure the log tries to go on; it doubles up
 	// to retryMost.
 	retryAfter = time.Second
@@ -25,18 +32,21 @@ func (l *Log) write() {
 	defer l.later.Stop()
 	tick := time.NewTicker(l.o.Config.CheckpointInterval)
 	defer tick.Stop()
-	several := false // more than one waited for the last flush: it pays to wait for others
+	alone := maxAlone // so many flushes one after the other had one that waited
 	for {
 		select {
 		case <-l.wake:
-			if several && l.o.Config.Window > 0 && !l.filled() {
+			if alone < maxAlone && l.o.Config.Window > 0 && !l.filled() {
 				l.linger()
 			}
 		case <-tick.C:
 			l.upkeep()
 		}
-		if waited := l.flush(); waited > 0 {
-			several = waited > 1
+		switch waited := l.flush(); {
+		case waited > 1:
+			alone = 0
+		case waited == 1:
+			alone++
 		}
 		l.mend()
 		if l.disk.seq-l.sink.last.Seq >= uint64(l.o.Config.CheckpointRecords) {
@@ -71,23 +81,25 @@ func (l *Log) filled() bool {
 }
 
 // linger waits for others to share the flush, until all have come who did of late,
-// or for as many windows as they keep coming.
+// or for as long as they keep coming, within bounds.
 func (l *Log) linger() {
-	limit := time.NewTimer(l.o.Config.Window)
+	window := max(l.o.Config.Window, min(l.took, maxStretch*l.o.Config.Window))
+	last := time.Now().Add(maxWindows * l.o.Config.Window)
+	limit := time.NewTimer(window)
 	defer limit.Stop()
 	came := l.waiting()
-	for range maxWindows {
+	for {
 		select {
 		case <-l.gathered:
 			return
 		case <-limit.C:
 		}
-		now := l.waiting()
-		if now == came {
+		now, left := l.waiting(), time.Until(last)
+		if now == came || left <= 0 {
 			return
 		}
 		came = now
-		limit.Reset(l.o.Config.Window)
+		limit.Reset(min(window, left))
 	}
 }
 
@@ -147,7 +159,9 @@ func (l *Log) flush() (waited int) {
 	if failed {
 		return g.waited
 	}
+	begun := time.Now()
 	err = l.disk.sync(file, bare)
+	l.took += (time.Since(begun) - l.took) / 8
 	l.out <- struct{}{}
 	defer l.leave()
 	switch {
