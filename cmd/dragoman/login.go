@@ -157,11 +157,7 @@ func (k *kept) logout(ctx context.Context, as string, everybody bool) error {
 		return exit(exitUsage, errors.New("whose account is forgotten? Write --as CALLER, or --all"))
 	}
 	ended, err := k.end(ctx, as)
-	for _, e := range ended {
-		if e.Fault != nil {
-			k.screen.say("%s: the authorization server was not told, take the access back there: %s", oneLine(e.Principal), oneLine(e.Fault.Error()))
-		}
-	}
+	k.untold(ended)
 	switch {
 	case err != nil:
 		return err
@@ -172,35 +168,79 @@ func (k *kept) logout(ctx context.Context, as string, everybody bool) error {
 	return nil
 }
 
+// untold says of logins that have ended which are still good at their authorization
+// servers.
+func (k *kept) untold(ended []credential.Ended) {
+	for _, e := range ended {
+		if e.Fault != nil {
+			k.screen.say("%s at %s: the authorization server was not told, take the access back there: %s", oneLine(e.Principal), oneLine(e.Server), oneLine(e.Fault.Error()))
+		}
+	}
+}
+
 // end ends logins. Where they cannot be read, for want of the keys, they are removed
 // and nobody is told.
-func (k *kept) end(ctx context.Context, as string) ([]credential.Ended, error) {
+func (k *kept) end(ctx context.Context, as string) (ended []credential.Ended, err error) {
+	opened := k.withApp(ctx, func(a *app.App) error {
+		ended, err = a.LogOut(ctx, k.cfg, k.args[0], as)
+		return err
+	})
+	if opened == nil || len(ended) > 0 {
+		return ended, err
+	}
+	all, err := k.loginsOf(ctx, as, k.args[0], opened)
+	if err != nil {
+		return nil, err
+	}
+	_, err = credential.Remove(ctx, k.Store, as, k.args[0])
+	return all, err
+}
+
+// erase forgets all that is kept for a principal, likewise.
+func (k *kept) erase(ctx context.Context, principal string) (ended []credential.Ended, err error) {
+	all, err := k.loginsOf(ctx, principal, "", nil)
+	if err != nil || len(all) == 0 {
+		return nil, errors.Join(err, credential.Erase(ctx, k.Store, principal))
+	}
+	opened := k.withApp(ctx, func(a *app.App) error {
+		ended, err = a.Erase(ctx, k.cfg, principal)
+		return err
+	})
+	if opened == nil {
+		return ended, nil
+	}
+	for i := range all {
+		all[i].Fault = opened
+	}
+	return all, credential.Erase(ctx, k.Store, principal)
+}
+
+// withApp does something with an App by whose means authorization servers are reached;
+// it has no servers of its own.
+func (k *kept) withApp(ctx context.Context, do func(*app.App) error) error {
 	alone := modest(k.cfg)
 	alone.Servers, alone.Views = nil, nil
 	a, err := app.Open(alone, appOptions(nil))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
 		defer cancel()
 		_ = a.Close(closing)
 	}()
-	ended, err := a.LogOut(ctx, k.cfg, k.args[0], as)
-	if err == nil || len(ended) > 0 {
-		return ended, err
-	}
-	all, listed := credential.List(ctx, k.Store, as)
-	if listed != nil {
-		return nil, listed
-	}
-	if _, removed := credential.Remove(ctx, k.Store, as, k.args[0]); removed != nil {
-		return nil, removed
-	}
+	return do(a)
+}
+
+// loginsOf are the logins of a principal at a server, with empty ones of all and at
+// all, as they are when they end and nobody is told because of a fault.
+func (k *kept) loginsOf(ctx context.Context, principal, server string, fault error) ([]credential.Ended, error) {
+	all, err := credential.List(ctx, k.Store, principal)
+	var logins []credential.Ended
 	for _, c := range all {
-		if c.Server == k.args[0] {
-			ended = append(ended, credential.Ended{Principal: c.Principal, Server: c.Server, Fault: err})
+		if server == "" || c.Server == server {
+			logins = append(logins, credential.Ended{Principal: c.Principal, Server: c.Server, Fault: fault})
 		}
 	}
-	return ended, nil
+	return logins, err
 }

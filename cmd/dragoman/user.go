@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dragoman-mcp/dragoman/internal/auth/credential"
 	"github.com/dragoman-mcp/dragoman/internal/auth/users"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 )
@@ -49,15 +48,9 @@ func newUser() *cobra.Command {
 			}),
 		userCommand("remove NAME", "Remove a user", `Its logins end, and the API keys that act on its behalf. The accounts that it
 has connected at servers are forgotten, with the keys that they were encrypted
-with. To keep the name from being given to somebody else, disable the user
-instead.`,
-			func(ctx context.Context, k *kept, u *users.Users) error {
-				err := u.Remove(ctx, k.args[0])
-				if err == nil {
-					err = credential.Erase(ctx, k.Store, users.Principal(store.User{Name: k.args[0]}, "").ID)
-				}
-				return k.told("is removed", err)
-			}),
+with; then the servers' authorization servers are asked to take them back
+(RFC 7009), and those that do not are named. To keep the name from being given
+to somebody else, disable the user instead.`, remove),
 	)
 	return cmd
 }
@@ -69,6 +62,21 @@ func userCommand(use, short, long string, do func(context.Context, *kept, *users
 }
 
 func (k *kept) users() *users.Users { return users.New(k.Users, k.Families, users.Options{}) }
+
+// remove removes a user and all that is kept for it. That it is removed is said before
+// authorization servers are named that were not told: it is whatever they do.
+func remove(ctx context.Context, k *kept, u *users.Users) error {
+	err := u.Remove(ctx, k.args[0])
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	ended, erased := k.erase(ctx, users.Principal(store.User{Name: k.args[0]}, "").ID)
+	if err = k.told("is removed", errors.Join(err, erased)); len(ended) > 0 {
+		k.screen.say("%s forgotten", count(len(ended), "connected account"))
+	}
+	k.untold(ended)
+	return err
+}
 
 // told says that something was done with the user that is named.
 func (k *kept) told(what string, err error) error {

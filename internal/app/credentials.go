@@ -303,6 +303,25 @@ func (a *App) keyService(k config.KeyService) *secret.Transit {
 // principals, and has their authorization servers take them back. cfg is that of the
 // gateway, which may run meanwhile.
 func (a *App) LogOut(ctx context.Context, cfg *config.Config, server, principal string) ([]credential.Ended, error) {
+	b, err := a.brokerOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return b.LogOut(ctx, principal, server)
+}
+
+// Erase forgets all that is kept for a principal and the keys that it was encrypted
+// with, and has authorization servers take its logins back. cfg is as for LogOut.
+func (a *App) Erase(ctx context.Context, cfg *config.Config, principal string) ([]credential.Ended, error) {
+	b, err := a.brokerOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return b.Erase(ctx, principal)
+}
+
+// brokerOf gives what has the credentials of the servers of a gateway.
+func (a *App) brokerOf(cfg *config.Config) (*credential.Broker, error) {
 	b, err := a.openBroker()
 	if err != nil {
 		return nil, err
@@ -310,10 +329,12 @@ func (a *App) LogOut(ctx context.Context, cfg *config.Config, server, principal 
 	if err := a.openKeeper(b, cfg); err != nil {
 		return nil, err
 	}
-	if known, ok := cfg.Servers[server]; ok {
-		b.Server(known)
+	for _, known := range cfg.Servers {
+		if known.Auth.Type == "oauth" {
+			b.Server(known)
+		}
 	}
-	return b.LogOut(ctx, principal, server)
+	return b, nil
 }
 
 // LoginLink makes a link where a principal can log in at a server of the type oauth,
