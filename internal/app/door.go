@@ -111,6 +111,7 @@ func (d *doors) make(name string, handler mcp.Handler) *door {
 		MaxBodyBytes: int64(l.Body), Limits: jsonrpc.Limits{MaxDepth: l.Depth}, BodyTimeout: l.BodyTimeout,
 		WriteTimeout: l.WriteTimeout, KeepAlive: l.KeepAlive,
 		ReplayEvents: orNone(l.ReplayEvents), ReplayBytes: orNone(int(l.ReplayBytes)), Log: d.app.log,
+		Revocable: func(ctx context.Context) bool { return auth.Lifetime(ctx).Done() != nil },
 	})
 	made.sse = httpsse.NewServer(made.converse, httpsse.ServerOptions{
 		MaxSessions: l.StreamsPerPrincipal, MaxBodyBytes: int64(l.Body), BodyTimeout: l.BodyTimeout,

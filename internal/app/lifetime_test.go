@@ -39,6 +39,36 @@ func TestStreamsEndWithTheCredential(t *testing.T) {
 		_, _ = io.Copy(io.Discard, res.Body) // until the gateway ends it, however
 		return nil
 	}
+	alone := func(ctx context.Context, token string, open chan<- struct{}) error {
+		send := func(method, body, id string) (*http.Response, error) {
+			req, err := http.NewRequestWithContext(ctx, method, gateway+"/mcp", strings.NewReader(body))
+			if err != nil {
+				return nil, err
+			}
+			req.Header = http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
+			if id != "" {
+				req.Header.Set("Mcp-Session-Id", id)
+			}
+			res, err := (&http.Client{Transport: transport}).Do(req)
+			if err == nil && res.StatusCode != http.StatusOK {
+				res.Body.Close()
+				return nil, fmt.Errorf("%s: HTTP %d", method, res.StatusCode)
+			}
+			return res, err
+		}
+		res, err := send("POST", initialize, "")
+		if err != nil {
+			return err
+		}
+		res.Body.Close()
+		if res, err = send("GET", "", res.Header.Get("Mcp-Session-Id")); err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		close(open)
+		_, _ = io.Copy(io.Discard, res.Body) // until the gateway ends it, however
+		return ctx.Err()
+	}
 	socket := func(ctx context.Context, token string, open chan<- struct{}) error {
 		c, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(gateway, "http")+"/mcp", &websocket.DialOptions{
 			HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{"mcp"}, HTTPHeader: http.Header{"Authorization": {"Bearer " + token}}})
@@ -58,7 +88,7 @@ func TestStreamsEndWithTheCredential(t *testing.T) {
 		}
 		return ctx.Err() // nil unless we gave up
 	}
-	for name, stay := range map[string]func(context.Context, string, chan<- struct{}) error{"events": events, "socket": socket} {
+	for name, stay := range map[string]func(context.Context, string, chan<- struct{}) error{"events": events, "socket": socket, "the stream of a session": alone} {
 		for _, way := range []string{"is revoked", "is a disabled user's"} {
 			t.Run(name+" of a token that "+way, func(t *testing.T) {
 				user := map[string]string{"is revoked": "alice", "is a disabled user's": "johndoe"}[way]

@@ -241,7 +241,8 @@ func (x *exchange) connect() *eventWriter {
 
 // hold keeps the connection of a stream open until one of both ends. Where it
 // can, it leaves that to a goroutine that has nothing but the connection, and
-// returns at once: a stream that is held for hours costs a third then.
+// returns at once: a stream that is held for hours costs a third then. It cannot
+// when the stream is to end with the request's context, which ends with its return.
 func (x *exchange) hold(h *held, st *stream, conn *eventWriter) {
 	var poll *time.Timer
 	if st.polls() {
@@ -255,7 +256,7 @@ func (x *exchange) hold(h *held, st *stream, conn *eventWriter) {
 		st.left(conn)
 		h.leave()
 	}
-	if x.r.ProtoAtLeast(1, 1) && conn.takeOver() {
+	if !x.s.o.Revocable(x.r.Context()) && x.r.ProtoAtLeast(1, 1) && conn.takeOver() {
 		x.s.tend(h, conn, over)
 		return
 	}

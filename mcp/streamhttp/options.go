@@ -1,6 +1,7 @@
 package streamhttp
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -42,6 +43,11 @@ type ServerOptions struct {
 	// item 6). By default connections are held as long as they last.
 	PollAfter time.Duration
 
+	// Revocable reports whether the context of a request may end though its client
+	// is still there, as with its credential: a stream that the request holds open
+	// ends with it. Others cost less memory; by default none may.
+	Revocable func(ctx context.Context) bool
+
 	// Log takes what goes wrong here; nothing is logged by default.
 	Log *slog.Logger
 }
@@ -56,6 +62,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	setDefault(&o.ReplayBytes, 1<<20)
 	setDefault(&o.ReplayWindow, time.Minute)
 	setDefault(&o.Retry, time.Second)
+	if o.Revocable == nil {
+		o.Revocable = func(context.Context) bool { return false }
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
