@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,41 +43,51 @@ var ErrCoding = errors.New("answer is compressed in a way that was not asked for
 // It keeps no cookies. It shares the Network's connections; there is nothing to close.
 func (n *Network) Client(o ClientOptions) *http.Client {
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
-	o.MaxBodyBytes = cmp.Or(o.MaxBodyBytes, 10<<20)
 	o.MaxRedirects = cmp.Or(o.MaxRedirects, 5)
-	c := &courier{network: n, options: o, codings: codings(o.MaxBodyBytes)}
+	c := n.courier(o)
 	return &http.Client{Transport: c, CheckRedirect: c.redirect, Timeout: o.Timeout}
+}
+
+// Transport returns what Client sends each request with: it judges the URL, opens
+// the body and bounds it. It follows no redirects, and all the time that a request
+// takes is bounded by the request's context alone.
+func (n *Network) Transport(o ClientOptions) http.RoundTripper { return n.courier(o) }
+
+func (n *Network) courier(o ClientOptions) *courier {
+	o.MaxBodyBytes = cmp.Or(o.MaxBodyBytes, 10<<20)
+	return &courier{network: n, options: o, codings: codings(o.MaxBodyBytes)}
 }
 
 // courier sends one request and opens its answer.
 type courier struct {
 	network *Network
 	options ClientOptions
-	codings string // that are asked for, and no others accepted
+	codings string                 // that are asked for, and no others accepted
+	judged  atomic.Pointer[origin] // was found open the last time
 }
+
+// origin is a scheme with a host and its port, as they stand in a URL.
+type origin struct{ scheme, host string }
 
 // RoundTrip implements http.RoundTripper.
 func (c *courier) RoundTrip(req *http.Request) (*http.Response, error) {
-	sent := req.Clone(req.Context())
-	if g := c.network.o.Guard; g != nil {
-		t, err := g.CheckURL(req.URL.String())
-		if err != nil {
-			if req.Body != nil {
-				_ = req.Body.Close() // a RoundTripper closes it even so
-			}
-			return nil, err
-		}
-		sent.URL = t.URL
+	at, err := c.judge(req.URL)
+	if err != nil {
+		closeBody(req) // a RoundTripper does so even then
+		return nil, err
+	}
+	ours := req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == "" && req.Method != http.MethodHead
+	sent := *req
+	if at != nil {
+		sent.URL = at
 		sent.Host = "" // the host that was judged, and no other one within it
 	}
-	if sent.Header == nil {
-		sent.Header = make(http.Header, 1)
-	}
-	ours := sent.Header.Get("Accept-Encoding") == "" && sent.Header.Get("Range") == "" && sent.Method != http.MethodHead
 	if ours {
-		sent.Header.Set("Accept-Encoding", c.codings)
+		sent.Header = make(http.Header, len(req.Header)+1)
+		maps.Copy(sent.Header, req.Header)
+		sent.Header["Accept-Encoding"] = []string{c.codings}
 	}
-	res, err := c.network.pool.RoundTrip(sent)
+	res, err := c.network.pool.RoundTrip(&sent)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +97,48 @@ func (c *courier) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return res, nil
+}
+
+// judge gives the URL as it is to be sent; nil when nobody judges. What a Guard
+// says of a URL depends on its origin and on its form, so that one of the origin
+// that was open the last time, in the plainest form, is not read again. Addresses
+// are judged when a connection is made.
+func (c *courier) judge(u *url.URL) (*url.URL, error) {
+	g := c.network.o.Guard
+	if g == nil {
+		return nil, nil
+	}
+	if o := c.judged.Load(); o != nil && o.scheme == u.Scheme && o.host == u.Host && plainURL(u) {
+		return u, nil
+	}
+	t, err := g.CheckURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	if t.URL.Scheme == u.Scheme && t.URL.Host == u.Host {
+		c.judged.Store(&origin{u.Scheme, u.Host})
+	}
+	return t.URL, nil
+}
+
+// plainURL reports whether a URL is its origin, a short path, and perhaps a query,
+// of bytes that stand for themselves to every reader.
+func plainURL(u *url.URL) bool {
+	const most = 1 << 10
+	if u.User != nil || u.Opaque != "" || u.Fragment != "" || u.RawFragment != "" || len(u.Path)+len(u.RawPath)+len(u.RawQuery) > most {
+		return false
+	}
+	if u.Path == "" || u.Path[0] != '/' || u.RawPath != "" && u.RawPath[0] != '/' {
+		return false
+	}
+	for _, text := range [...]string{u.Path, u.RawPath, u.RawQuery} {
+		for i := range len(text) {
+			if c := text[i]; c <= ' ' || c >= 0x7f || c == '\\' {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // open decompresses and bounds the body of an answer. decode says that it was us

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -260,5 +261,53 @@ func TestARequestHasOneDeadlineForEverything(t *testing.T) {
 	var timeout interface{ Timeout() bool }
 	if !errors.As(err, &timeout) && !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 2*time.Minute {
 		t.Errorf("got %v after %s, want a timeout after 300ms", err, time.Since(began))
+	}
+}
+
+// An origin that was open the last time is not judged again, and nothing else passes with it.
+func TestWhatWasOpenBeforeOpensNothingElse(t *testing.T) {
+	s, conns := server(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI) })
+	rt := newNetwork(t, egress.Options{Guard: newGuard(t, egress.Policy{Allow: []string{"a.example"}}, names{"a.example": {"127.0.0.1"}, "b.example": {"127.0.0.1"}})}).
+		Transport(egress.ClientOptions{})
+	at := "a.example" + port(s)
+	send := func(u *url.URL) (string, error) {
+		res, err := rt.RoundTrip((&http.Request{Method: http.MethodGet, URL: u}).WithContext(t.Context()))
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = res.Body.Close() }()
+		body, err := io.ReadAll(res.Body)
+		return string(body), err
+	}
+	for range 2 { // the second time it is known
+		for want, u := range map[string]*url.URL{
+			"/x?y=1":        {Scheme: "http", Host: at, Path: "/x", RawQuery: "y=1"},
+			"/":             {Scheme: "http", Host: at},
+			"/a%2Fb/%C3%A4": {Scheme: "http", Host: at, Path: "/a/b/ä", RawPath: "/a%2Fb/%C3%A4"},
+			"/without":      {Scheme: "http", Host: at, Path: "without"},
+		} {
+			if got, err := send(u); got != want || err != nil {
+				t.Errorf("%v: got %q, %v, want %q", u, got, err, want)
+			}
+		}
+		before := conns.Load()
+		for _, u := range []*url.URL{
+			{Scheme: "http", Host: "b.example" + port(s), Path: "/"},
+			{Scheme: "https", Host: "169.254.169.254", Path: "/"},
+			{Scheme: "ftp", Host: at, Path: "/"},
+			{Scheme: "http", Host: at, Path: "/", User: url.User("somebody")},
+			{Scheme: "http", Host: at, Path: "/", RawQuery: "x=\\@b.example"},
+			{Scheme: "http", Host: at, Path: "/", RawQuery: "x y"},
+			{Scheme: "http", Host: at, Path: "/", RawQuery: "\u202e"},
+			{Scheme: "http", Host: at, Path: "/", RawQuery: strings.Repeat("x", 9<<10)},
+			{Scheme: "http", Host: at, Opaque: "//b.example/"},
+		} {
+			if got, err := send(u); !errors.Is(err, egress.ErrRefused) {
+				t.Errorf("%#v: got %q, %v, want ErrRefused", u, got, err)
+			}
+		}
+		if conns.Load() != before {
+			t.Errorf("%d connections were made for what is closed", conns.Load()-before)
+		}
 	}
 }

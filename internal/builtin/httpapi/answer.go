@@ -57,7 +57,11 @@ type spot struct {
 func told(a *outbound.Answer) map[string]string {
 	var out map[string]string
 	for _, name := range [...]string{"Location", "Link", "Etag", "Last-Modified", "Retry-After", "X-Total-Count", "X-Next-Page", "Ratelimit-Remaining", "X-Ratelimit-Remaining"} {
-		v := a.Header.Get(name)
+		values := a.Header[name]
+		if len(values) == 0 {
+			continue
+		}
+		v := values[0]
 		if v == "" || name == "Last-Modified" && a.Status != 412 {
 			continue
 		}
@@ -73,9 +77,12 @@ func told(a *outbound.Answer) map[string]string {
 // elements of its list, or the beginning of its text.
 func (a *api) shape(c *server.Call, got *outbound.Answer, fields []string) (answer, error) {
 	out := answer{Status: got.Status, Headers: told(got)}
-	kind, _, err := mime.ParseMediaType(got.Header.Get("Content-Type"))
-	if err != nil {
-		kind = ""
+	kind := got.Header.Get("Content-Type")
+	if kind != "application/json" {
+		var err error
+		if kind, _, err = mime.ParseMediaType(kind); err != nil {
+			kind = ""
+		}
 	}
 	body := bytes.TrimSpace(got.Body)
 	if len(body) == 0 {

@@ -98,6 +98,10 @@ func (a *api) name() string {
 // path begins with the base's.
 func joined(base *url.URL, req *openapi.Request) (*url.URL, error) {
 	at := *base
+	if base.RawPath == "" && strings.HasPrefix(req.Path, "/") && simple(req.Path, "/") && simple(req.Query, "=&") {
+		at.Path, at.RawQuery = base.Path+req.Path, req.Query
+		return &at, nil
+	}
 	raw := base.EscapedPath() + req.Path
 	plain, err := url.PathUnescape(raw)
 	if err != nil || !strings.HasPrefix(req.Path, "/") {
@@ -109,6 +113,18 @@ func joined(base *url.URL, req *openapi.Request) (*url.URL, error) {
 		return nil, server.Errorf("use other arguments", "the arguments would lead to another URL")
 	}
 	return &at, nil
+}
+
+// simple reports whether text has letters, digits, - and _, and some others, alone:
+// what no reader of URLs takes for anything else.
+func simple(text, others string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // unsent tells why there is no answer. read says that nothing can have happened.

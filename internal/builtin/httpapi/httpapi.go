@@ -10,7 +10,6 @@
 package httpapi
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -128,10 +127,8 @@ func (a *api) sender(base *url.URL, credentials []outbound.Credential, private b
 		tokenClient = network.Client(server.ClientOptions{Timeout: 15 * time.Second, MaxRedirects: -1})
 	}
 	s := outbound.New(outbound.Options{
-		Client: network.Client(server.ClientOptions{
-			Timeout: cmp.Or(a.cfg.Limits.Time, 30*time.Second), MaxBodyBytes: int64(most), MaxRedirects: -1,
-		}),
-		TokenClient: tokenClient, Credentials: credentials, Rate: a.cfg.Rate, Retry: a.cfg.Retry, Breaker: a.cfg.Breaker,
+		Transport: network.Transport(server.ClientOptions{MaxBodyBytes: int64(most)}),
+		Timeout:   a.cfg.Limits.Time, TokenClient: tokenClient, Credentials: credentials, Rate: a.cfg.Rate, Retry: a.cfg.Retry, Breaker: a.cfg.Breaker,
 		IdempotencyHeader: a.cfg.IdempotencyHeader, CacheBytes: int64(a.cfg.Cache), Now: a.now,
 		Sent: a.count(),
 	})

@@ -50,14 +50,20 @@ func (k *kept) condition(h http.Header) {
 	}
 }
 
-func cacheKey(m *Message) string { return m.Principal + "\x00" + m.URL.String() }
+// cacheKey is what an answer is kept by; empty when nothing is kept.
+func (s *Sender) cacheKey(m *Message) string {
+	if s.cache == nil {
+		return ""
+	}
+	return m.Principal + "\x00" + m.URL.String()
+}
 
 // lookup finds what is kept for a request; nil for nothing.
-func (s *Sender) lookup(m *Message) (k *kept, fresh bool) {
+func (s *Sender) lookup(m *Message, key string) (k *kept, fresh bool) {
 	if s.cache == nil || m.Method != http.MethodGet || m.Header.Get("Range") != "" || m.Header.Get("If-None-Match") != "" || m.Header.Get("If-Modified-Since") != "" {
 		return nil, false
 	}
-	k, ok := s.cache.Peek(cacheKey(m))
+	k, ok := s.cache.Peek(key)
 	if !ok || !maps.EqualFunc(k.asked, m.Header, slices.Equal) {
 		return nil, false
 	}
@@ -66,13 +72,13 @@ func (s *Sender) lookup(m *Message) (k *kept, fresh bool) {
 
 // keep keeps an answer if it may be kept, and gives what the caller sees: what
 // was kept, when the API says that it still holds.
-func (s *Sender) keep(m *Message, known *kept, a *Answer) *Answer {
+func (s *Sender) keep(m *Message, key string, known *kept, a *Answer) *Answer {
 	switch {
 	case s.cache == nil:
 		return a
 	case m.Method != http.MethodGet:
 		if m.Method != http.MethodHead && m.Method != http.MethodOptions && a.Status < 400 {
-			s.cache.Forget(cacheKey(m)) // RFC 9111 §4.4
+			s.cache.Forget(key) // RFC 9111 §4.4
 		}
 		return a
 	case a.Status == http.StatusNotModified && known != nil:
@@ -82,30 +88,35 @@ func (s *Sender) keep(m *Message, known *kept, a *Answer) *Answer {
 				merged[name] = values
 			}
 		}
-		s.store(m, &Answer{Status: known.Status, Header: merged, Body: known.Body})
+		s.store(m, key, &Answer{Status: known.Status, Header: merged, Body: known.Body})
 		return known.answer()
 	case a.Status == http.StatusOK && m.Header.Get("Range") == "":
-		s.store(m, a)
+		s.store(m, key, a)
 	}
 	return a
 }
 
-func (s *Sender) store(m *Message, a *Answer) {
+func (s *Sender) store(m *Message, key string, a *Answer) {
+	h := a.Header
+	asked := h.Get("Etag") != "" || h.Get("Last-Modified") != ""
+	if !asked && h["Cache-Control"] == nil && h["Expires"] == nil { // most answers say nothing
+		s.cache.Forget(key)
+		return
+	}
 	now := s.o.Now()
-	lifetime, may := freshFor(a.Header, now)
-	asked := a.Header.Get("Etag") != "" || a.Header.Get("Last-Modified") != ""
+	lifetime, may := freshFor(h, now)
 	// The headers of both requests are compared whatever Vary names: that is more
 	// than it asks for, and credentials are the same for each principal.
-	may = may && !strings.Contains(strings.Join(a.Header.Values("Vary"), ","), "*")
-	if !may || lifetime <= 0 && !asked || a.Header.Get("Set-Cookie") != "" {
-		s.cache.Forget(cacheKey(m))
+	may = may && !strings.Contains(strings.Join(h.Values("Vary"), ","), "*")
+	if !may || lifetime <= 0 && !asked || h.Get("Set-Cookie") != "" {
+		s.cache.Forget(key)
 		return
 	}
 	keepFor := lifetime
 	if asked {
 		keepFor += keptStale
 	}
-	s.cache.Set(cacheKey(m), &kept{Answer: *a, asked: m.Header.Clone(), fresh: now.Add(lifetime)}, keepFor)
+	s.cache.Set(key, &kept{Answer: *a, asked: m.Header.Clone(), fresh: now.Add(lifetime)}, keepFor)
 }
 
 // freshFor is how long an answer is good, and whether it may be kept at all

@@ -26,7 +26,7 @@ func sending(t *testing.T, h http.HandlerFunc, o outbound.Options) (*outbound.Se
 	t.Cleanup(api.Close)
 	network := egress.New(egress.Options{})
 	t.Cleanup(func() { _ = network.Close() })
-	o.Client = network.Client(egress.ClientOptions{MaxRedirects: -1})
+	o.Transport = network.Transport(egress.ClientOptions{})
 	o.Now = time.Now
 	o.Retry = backend.Retry{Attempts: 3, MinBackoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond, MaxRetryAfter: time.Second}
 	s := outbound.New(o)

@@ -30,11 +30,14 @@ func (p *pace) heed(a *Answer) {
 	if busy(a.Status) {
 		wait = backend.RetryAfter(a.Header, now)
 	}
-	for _, prefix := range [...]string{"RateLimit-", "X-RateLimit-"} {
-		if strings.TrimSpace(a.Header.Get(prefix+"Remaining")) != "0" {
+	for _, names := range [...]struct{ remaining, reset string }{ // as net/http spells them
+		{"Ratelimit-Remaining", "Ratelimit-Reset"}, {"X-Ratelimit-Remaining", "X-Ratelimit-Reset"},
+	} {
+		left := a.Header[names.remaining]
+		if len(left) == 0 || strings.TrimSpace(left[0]) != "0" {
 			continue
 		}
-		reset, err := strconv.ParseInt(strings.TrimSpace(a.Header.Get(prefix+"Reset")), 10, 64)
+		reset, err := strconv.ParseInt(strings.TrimSpace(a.Header.Get(names.reset)), 10, 64)
 		switch {
 		case err != nil || reset < 0:
 		case reset > 1_000_000_000: // seconds since 1970, as some write it

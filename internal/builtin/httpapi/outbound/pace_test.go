@@ -56,7 +56,7 @@ func TestAnAPIGetsWhatItCanBear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &busyAPI{posts: map[string]int{}}
 		s := outbound.New(outbound.Options{
-			Client: &http.Client{Transport: api}, Now: time.Now,
+			Transport: api, Now: time.Now,
 			Rate:  backend.Rate{PerSecond: perSecond, Burst: burst, MaxWait: time.Hour},
 			Retry: backend.Retry{Attempts: 3, MaxRetryAfter: time.Minute},
 		})

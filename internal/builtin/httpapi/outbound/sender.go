@@ -2,26 +2,33 @@ package outbound
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/server/backend"
 )
 
-// Options say how requests are sent. Client must be there.
+// Options say how requests are sent. Transport must be there.
 type Options struct {
-	// Client reaches the API, TokenClient authorization servers.
-	Client, TokenClient *http.Client
-	Credentials         []Credential
-	Rate                backend.Rate
-	Retry               backend.Retry
-	Breaker             backend.BreakerOptions
+	// Transport reaches the API. What it answers with is the answer: no redirect
+	// is followed, no cookie kept.
+	Transport http.RoundTripper
+	// Timeout bounds one request with the reading of its answer. Default 30 s.
+	Timeout time.Duration
+	// TokenClient reaches authorization servers.
+	TokenClient *http.Client
+	Credentials []Credential
+	Rate        backend.Rate
+	Retry       backend.Retry
+	Breaker     backend.BreakerOptions
 	// IdempotencyHeader names the header with which the API recognises a request
 	// that it has had; POST and PATCH are then repeated, too. Empty for none.
 	IdempotencyHeader string
@@ -40,11 +47,13 @@ type Sender struct {
 	breaker *backend.Breaker
 	signers []*signer
 	cache   *backend.Cache[*kept] // nil when nothing is kept
+	bodies  sync.Pool             // of *bytes.Buffer, in which answers arrive
 	closers []func() error
 }
 
 // New returns a Sender.
 func New(o Options) *Sender {
+	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
 	s := &Sender{o: o, pace: newPace(o.Rate), breaker: backend.NewBreaker(o.Breaker)}
 	for _, c := range o.Credentials {
 		one := &signer{Credential: c, client: o.TokenClient}
@@ -100,7 +109,8 @@ type Answer struct {
 // backend.ErrOpen, egress.ErrRefused, egress.ErrTooLarge, egress.ErrCoding and
 // those of ctx.
 func (s *Sender) Send(ctx context.Context, m Message) (*Answer, error) {
-	known, fresh := s.lookup(&m)
+	key := s.cacheKey(&m)
+	known, fresh := s.lookup(&m, key)
 	if fresh {
 		return known.answer(), nil
 	}
@@ -119,21 +129,18 @@ func (s *Sender) Send(ctx context.Context, m Message) (*Answer, error) {
 			return nil, err
 		}
 	}
-	return s.keep(&m, known, a), nil
+	return s.keep(&m, key, known, a), nil
 }
 
 // repeated sends a request as often as is allowed and worthwhile.
 func (s *Sender) repeated(ctx context.Context, m *Message, signers []*signer, known *kept) (*Answer, map[*signer]string, error) {
 	var answer *Answer
-	tokens := map[*signer]string{}
+	var tokens map[*signer]string
 	key := idempotencyKey(s.o.IdempotencyHeader, m.Method)
 	repeatable := m.Repeatable || idempotent(m.Method) || key != ""
 	err := s.o.Retry.Do(ctx, func(ctx context.Context) error {
 		answer = nil
-		req, err := s.request(ctx, m, known)
-		if err != nil {
-			return err
-		}
+		req := s.request(ctx, m, known)
 		if key != "" {
 			req.Header.Set(s.o.IdempotencyHeader, key)
 		}
@@ -142,10 +149,14 @@ func (s *Sender) repeated(ctx context.Context, m *Message, signers []*signer, kn
 			if err != nil {
 				return err
 			}
+			if token != "" && tokens == nil {
+				tokens = map[*signer]string{}
+			}
 			if token != "" {
 				tokens[one] = token
 			}
 		}
+		var err error
 		answer, err = s.once(ctx, req)
 		return s.judge(ctx, repeatable, answer, err)
 	})
@@ -173,24 +184,24 @@ func (s *Sender) judge(ctx context.Context, repeatable bool, a *Answer, err erro
 	return err
 }
 
-func (s *Sender) request(ctx context.Context, m *Message, known *kept) (*http.Request, error) {
-	var body io.Reader
-	if m.Body != nil {
-		body = bytes.NewReader(m.Body)
-	}
+func (s *Sender) request(ctx context.Context, m *Message, known *kept) *http.Request {
 	at := *m.URL // signers add to the query
-	req, err := http.NewRequestWithContext(ctx, m.Method, "http://invalid/", body)
-	if err != nil {
-		return nil, fmt.Errorf("make the request: %w", err)
+	req := &http.Request{
+		Method: m.Method, URL: &at, Host: at.Host, Header: m.Header.Clone(),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	req.URL, req.Host = &at, at.Host
-	if m.Header != nil {
-		req.Header = m.Header.Clone()
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
+	if len(m.Body) > 0 {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(m.Body)), int64(len(m.Body))
+	} else if m.Body != nil {
+		req.Body = http.NoBody
 	}
 	if known != nil {
 		known.condition(req.Header)
 	}
-	return req, nil
+	return req.WithContext(ctx)
 }
 
 // once sends a request when its turn has come and reads the answer.
@@ -199,31 +210,14 @@ func (s *Sender) once(ctx context.Context, req *http.Request) (*Answer, error) {
 		return nil, err
 	}
 	var a *Answer
-	err := s.breaker.Do(ctx, func(context.Context) error {
-		res, err := s.o.Client.Do(req)
-		if err != nil {
-			s.sent(0)
-			if errors.Is(err, egress.ErrRefused) {
-				return backend.Fine(err)
-			}
-			return err
-		}
-		s.sent(res.StatusCode)
-		defer func() { _ = res.Body.Close() }()
-		body, err := whole(res)
-		if err != nil {
-			err = fmt.Errorf("read the answer: %w", err)
-			if errors.Is(err, egress.ErrTooLarge) {
-				return backend.Fine(err)
-			}
-			return err
-		}
-		a = &Answer{Status: res.StatusCode, Header: res.Header, Body: body}
-		s.pace.heed(a)
-		if a.Status >= 500 {
+	err := s.breaker.Do(ctx, func(ctx context.Context) (err error) {
+		if a, err = s.exchange(ctx, req); err == nil && a.Status >= 500 {
 			return errBusy // for the breaker alone
 		}
-		return nil
+		if errors.Is(err, egress.ErrRefused) || errors.Is(err, egress.ErrTooLarge) || errors.Is(err, egress.ErrCoding) {
+			return backend.Fine(err)
+		}
+		return err
 	})
 	if a != nil {
 		return a, nil
@@ -231,19 +225,56 @@ func (s *Sender) once(ctx context.Context, req *http.Request) (*Answer, error) {
 	return nil, err
 }
 
-// maxExpected bounds the memory that is there for a body before it has come.
-const maxExpected = 1 << 20
-
-// whole reads the body of an answer, in one piece if its size is known.
-func whole(res *http.Response) ([]byte, error) {
-	var out bytes.Buffer
-	if n := res.ContentLength; n > 0 && n < maxExpected {
-		out.Grow(int(n) + bytes.MinRead)
-	} else {
-		out.Grow(8 << 10)
+// exchange sends a request, once, and reads the answer.
+func (s *Sender) exchange(ctx context.Context, req *http.Request) (*Answer, error) {
+	if until, bounded := ctx.Deadline(); !bounded || time.Until(until) > s.o.Timeout {
+		ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+		defer cancel()
+		req = req.WithContext(ctx)
 	}
-	_, err := out.ReadFrom(res.Body)
-	return out.Bytes(), err
+	res, err := s.o.Transport.RoundTrip(req)
+	if err != nil {
+		s.sent(0)
+		return nil, err
+	}
+	s.sent(res.StatusCode)
+	defer func() { _ = res.Body.Close() }()
+	body, err := s.whole(res)
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	a := &Answer{Status: res.StatusCode, Header: res.Header, Body: body}
+	s.pace.heed(a)
+	return a, nil
+}
+
+const (
+	// maxLent bounds the memory that is kept for the next body.
+	maxLent = 256 << 10
+	// maxExpected bounds the memory that is there for a body before it has come.
+	maxExpected = 1 << 20
+)
+
+// whole reads the body of an answer into memory that was used before, and gives a
+// copy that is no larger than it.
+func (s *Sender) whole(res *http.Response) ([]byte, error) {
+	lent, _ := s.bodies.Get().(*bytes.Buffer)
+	if lent == nil {
+		lent = bytes.NewBuffer(make([]byte, 0, 16<<10))
+	}
+	lent.Reset()
+	if n := res.ContentLength; n > 0 && n < maxExpected {
+		lent.Grow(int(n) + bytes.MinRead)
+	}
+	if _, err := lent.ReadFrom(res.Body); err != nil {
+		return nil, err
+	}
+	if lent.Cap() > maxLent { // not worth a copy
+		return lent.Bytes(), nil
+	}
+	body := bytes.Clone(lent.Bytes())
+	s.bodies.Put(lent)
+	return body, nil
 }
 
 func (s *Sender) sent(status int) {
