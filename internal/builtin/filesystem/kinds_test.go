@@ -18,25 +18,25 @@ import (
 // alone.
 type kind struct {
 	name  string
-	mount func(t *testing.T) func(prefix string) args
+	mount func(t testing.TB) func(prefix string) args
 }
 
 func kinds() []kind {
 	return []kind{
-		{"local", func(t *testing.T) func(string) args {
+		{"local", func(t testing.TB) func(string) args {
 			dir := t.TempDir()
 			return func(prefix string) args {
 				mkdir(t, dir+"/"+prefix)
 				return args{"url": "file://" + dir + "/" + prefix}
 			}
 		}},
-		{"s3", func(t *testing.T) func(string) args {
+		{"s3", func(t testing.TB) func(string) args {
 			endpoint := objects.S3(t)
 			return func(prefix string) args {
 				return args{"url": "s3://" + objects.Bucket + "/" + prefix, "poll": "1s", "s3": args{"endpoint": endpoint, "region": "us-east-1", "access_key": "any", "secret_key": "any"}}
 			}
 		}},
-		{"s3 signed", func(t *testing.T) func(string) args {
+		{"s3 signed", func(t testing.TB) func(string) args {
 			endpoint := objects.Signed(t)
 			return func(prefix string) args {
 				return args{"url": "s3://" + objects.Bucket + "/" + prefix, "poll": "1s", "s3": args{
@@ -44,7 +44,7 @@ func kinds() []kind {
 				}}
 			}
 		}},
-		{"gs", func(t *testing.T) func(string) args {
+		{"gs", func(t testing.TB) func(string) args {
 			endpoint := objects.GCS(t)
 			return func(prefix string) args {
 				return args{"url": "gs://" + objects.Bucket + "/" + prefix, "poll": "1s", "gcs": args{"endpoint": endpoint, "anonymous": true}}

@@ -163,7 +163,7 @@ func (m mountSettings) open(mk maker) (*mount, error) {
 	one := &mount{name: m.Name, policy: p, max: int64(m.MaxBytes), poll: watchEvery}
 	o := index.Options{Bytes: int(mk.search.Memory), MaxFile: int64(mk.search.MaxFile)}
 	if scheme, bucket, prefix, remote := m.bucket(); remote {
-		o.MaxFile, o.PerSearch = int64(mk.search.MaxObject), int64(mk.search.MaxFetch)
+		o.MaxFile, o.PerSearch, o.AtOnce = int64(mk.search.MaxObject), int64(mk.search.MaxFetch), mk.search.AtOnce
 		one.remote, one.poll = true, m.Poll
 		one.volume, err = m.objects(mk, scheme, bucket, prefix)
 	} else {

@@ -52,6 +52,8 @@ type searchSettings struct {
 	MaxObject server.Size `yaml:"max_object" default:"8MiB" min:"1KiB" max:"1GiB"`
 	// How much one call reads of a bucket's objects; then it says where to go on.
 	MaxFetch server.Size `yaml:"max_fetch" default:"64MiB" min:"1KiB" max:"16GiB"`
+	// How many objects of a bucket one call reads at a time.
+	AtOnce int `yaml:"at_once" default:"8" min:"1" max:"64"`
 }
 
 // Validate says what is wrong with mounts as a whole.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"math"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/text"
@@ -22,6 +23,12 @@ type Options struct {
 	MaxFile int64 // larger files are not searched by content
 	// PerSearch is how many bytes of files one search reads, and one file more; 0 for no bound. Then it says where to go on.
 	PerSearch int64
+	// AtOnce is how many files one search reads at a time, where reading means to wait; their order stays the same. Fewer than
+	// 2: one after the other.
+	AtOnce int
+	// Ahead is how many bytes one search holds of files whose turn has not come yet; 16 MiB when 0. A file that does not fit is
+	// opened ahead, and read when its turn has come.
+	Ahead int64
 }
 
 // Index searches one volume. It may be used concurrently.
@@ -32,7 +39,7 @@ type Index struct {
 	turns  chan struct{} // as many as may search at a time
 }
 
-// searchers is how many searches run at a time; each holds up to 3 MiB.
+// searchers is how many searches run at a time; each holds up to 3 MiB, and Options.Ahead when it reads several files at a time.
 const searchers = 4
 
 // New returns the index of a volume. It does nothing until it is asked.
@@ -99,7 +106,11 @@ func (x *Index) Search(ctx context.Context, q Query, take func(Match) bool) (Out
 			return Outcome{}, err
 		}
 	}
-	return s.out, s.run(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.end()
+	defer cancel()
+	err := s.run(ctx)
+	return s.out, err
 }
 
 // A search is one under way.
@@ -111,7 +122,10 @@ type search struct {
 	until   time.Time // when to stop; zero for never
 	grams   *collector
 	lines   []byte // buffer for reading
-	read    int64  // bytes of files that were read
+	read    int64  // bytes of files that were read, or are being
+	turns   []*turn
+	held    int64 // bytes of files in turns
+	readers sync.WaitGroup
 	out     Outcome
 }
 
@@ -121,20 +135,23 @@ func (s *search) run(ctx context.Context) error {
 		return err
 	}
 	if !info.Dir {
-		err := s.visit(ctx, info, s.q.After.Line)
-		return unlessStopped(err)
+		return s.rest(ctx, s.visit(ctx, info, s.q.After.Line))
 	}
 	w := &walk{volume: s.index.volume, permit: s.q.Permit, all: s.q.All, visit: func(i volume.Info) error { return s.visit(ctx, i, 0) }}
 	if key := s.q.After.Key; key != "" {
 		if err := s.again(ctx, key); err != nil {
-			return unlessStopped(err)
+			return s.rest(ctx, err)
 		}
 		w.after = strings.Split(strings.TrimPrefix(strings.TrimPrefix(key, s.q.Dir), "/"), "/")
 	}
-	return w.run(ctx, s.q.Dir)
+	return s.rest(ctx, w.run(ctx, s.q.Dir))
 }
 
-func unlessStopped(err error) error {
+// rest ends a search that has seen every entry, or has been stopped by err.
+func (s *search) rest(ctx context.Context, err error) error {
+	if err == nil && !s.out.More {
+		err = s.all(ctx)
+	}
 	if err == errStop {
 		return nil
 	}
@@ -156,8 +173,7 @@ func (s *search) again(ctx context.Context, key string) error {
 // visit looks at one file or directory, in a file after a line.
 func (s *search) visit(ctx context.Context, info volume.Info, after int) error {
 	if !s.until.IsZero() && time.Now().After(s.until) {
-		s.out.More = true
-		return errStop
+		return s.late(ctx)
 	}
 	within := strings.TrimPrefix(strings.TrimPrefix(info.Key, s.q.Dir), "/")
 	if within == "" {
@@ -168,7 +184,7 @@ func (s *search) visit(ctx context.Context, info volume.Info, after int) error {
 			return err
 		}
 	}
-	s.out.Next = whole(info)
+	s.reach(whole(info), 0)
 	return nil
 }
 
@@ -188,14 +204,22 @@ func (s *search) match(ctx context.Context, info volume.Info, after int) error {
 		return nil
 	}
 	if info.Size > s.index.o.MaxFile {
-		s.out.Skipped++
+		s.reach(whole(info), 1)
 		return nil
 	}
 	k, ok := s.index.known.get(info.Key, info.Version)
 	if ok && (k.binary || !k.sig.mayHave(s.matcher.trigrams)) {
 		return nil
 	}
-	return passing(s.file(ctx, info, after, !ok))
+	if most := s.index.o.PerSearch; most > 0 && s.read > 0 && s.read+info.Size > most {
+		if err := s.all(ctx); err != nil {
+			return err
+		}
+		s.out.More = true
+		return errStop
+	}
+	s.read += info.Size
+	return s.look(ctx, &turn{info: info, after: after, learn: !ok})
 }
 
 // give hands a match over, or stops.
@@ -211,43 +235,37 @@ func (s *search) give(m Match) error {
 	return nil
 }
 
-// file reads a file through.
-func (s *search) file(ctx context.Context, info volume.Info, after int, learn bool) error {
-	if most := s.index.o.PerSearch; most > 0 && s.read > 0 && s.read+info.Size > most {
-		s.out.More = true
-		return errStop
+// through reads a file through, if it is still as it was listed.
+func (s *search) through(ctx context.Context, t *turn) error {
+	err := t.err
+	if err == nil {
+		err = s.file(ctx, t)
 	}
-	s.read += info.Size
-	f, err := s.index.volume.Open(ctx, info.Key)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	body, err := f.Range(ctx, 0, min(s.index.o.MaxFile, f.Info().Size))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = body.Close() }()
-	r, err := s.reader(body)
+	t.file.close()
+	return passing(err)
+}
+
+func (s *search) file(ctx context.Context, t *turn) error {
+	r, err := s.reader(t.file.body)
 	if err == text.ErrBinary {
-		s.learn(f.Info(), known{binary: true})
+		s.learn(t.file.Info(), known{binary: true})
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if !learn {
-		return s.scan(ctx, r, info, after)
+	if !t.learn {
+		return s.scan(ctx, r, t.info, t.after)
 	}
 	if s.grams == nil {
 		s.grams = newCollector()
 	}
 	s.grams.reset()
 	r.grams = s.grams
-	if err := s.scan(ctx, r, info, after); err != nil {
+	if err := s.scan(ctx, r, t.info, t.after); err != nil {
 		return err
 	}
-	s.learn(f.Info(), known{sig: s.grams.signature()})
+	s.learn(t.file.Info(), known{sig: s.grams.signature()})
 	return nil
 }
 
