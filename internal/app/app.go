@@ -79,9 +79,11 @@ type App struct {
 	stop context.CancelFunc
 	work sync.WaitGroup // upkeep, and what is being closed behind a reload
 
-	mu      sync.Mutex // guards what follows; held during a reload
+	reloading sync.Mutex // held while servers are replaced, which may take as long as they start; guards inForce
+	inForce   inForce
+
+	mu      sync.Mutex // guards running, which is replaced by who holds reloading
 	running map[string]*running
-	inForce inForce
 }
 
 // running is one server in use.
@@ -180,11 +182,12 @@ func (a *App) scrap() error {
 func (a *App) Close(ctx context.Context) error {
 	a.stop()
 	a.gateway.Stop()
-	a.mu.Lock()
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
 	var errs []error
 	var wg sync.WaitGroup
 	var errMu sync.Mutex // guards errs
-	for _, r := range a.running {
+	for _, r := range a.swap(nil) {
 		wg.Go(func() {
 			r.stop()
 			err := r.up.Close(ctx)
@@ -194,8 +197,6 @@ func (a *App) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	clear(a.running)
-	a.mu.Unlock()
 	a.work.Wait()
 	errs = append(errs, a.closeAccess(), a.closeCredentials(), a.memory.close(), a.closeAudit())
 	a.parking.Close()
@@ -205,6 +206,15 @@ func (a *App) Close(ctx context.Context) error {
 	defer cancel()
 	errs = append(errs, a.telemetry.Close(flush), a.network.Close())
 	return errors.Join(errs...)
+}
+
+// swap has other servers run from now on, and returns those that did.
+func (a *App) swap(next map[string]*running) map[string]*running {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was := a.running
+	a.running = next
+	return was
 }
 
 // abort ends the calls under way with an error; Close must follow.
@@ -237,8 +247,11 @@ func (a *App) Reload(cfg *config.Config) error {
 }
 
 func (a *App) replace(cfg *config.Config, reload bool) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	if a.ctx.Err() != nil {
+		return errors.New("the gateway is closing")
+	}
 	permit, err := a.access.policy.Prepare(cfg)
 	var inventory *guards.Inventory
 	if err == nil {
@@ -325,11 +338,10 @@ func (a *App) surroundings(cfg *config.Config, name string) upstream.Surrounding
 	}
 }
 
-// adopt starts what is new and lets go what is gone. a.mu is held.
+// adopt starts what is new and lets go what is gone. a.reloading is held.
 func (a *App) adopt(cfg *config.Config, next map[string]*running, fresh []*running, drained <-chan struct{}) {
 	a.warnUnchanged(cfg)
-	old := a.running
-	a.running = next
+	old := a.swap(next)
 	a.cfg.Store(cfg)
 	a.start(cfg, fresh)
 	for name, r := range old {

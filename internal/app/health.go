@@ -40,7 +40,7 @@ type dependency struct {
 	Sandbox string `json:"sandbox,omitempty"`
 }
 
-// status turns a server's state into the word of the health body.
+// word is the health body's for a server's state.
 func word(s upstream.State) string {
 	switch s {
 	case upstream.Ready, upstream.Idle:
@@ -67,6 +67,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	var total time.Duration
 	for _, st := range a.Statuses() {
 		c := a.telemetry.Counters(st.Server)
+		body.Tools += st.Tools
 		body.Metrics.Active += c.Active
 		body.Metrics.Requests += c.Requests
 		body.Metrics.Errors += c.Errors

@@ -18,7 +18,7 @@ type inForce struct {
 	guards *guards.Inventory // what guards by the one that was taken up last
 }
 
-// mayTake says whether a reload may take up cfg, of which it returns the inventory. a.mu is held.
+// mayTake says whether a reload may take up cfg, of which it returns the inventory. a.reloading is held.
 func (a *App) mayTake(cfg *config.Config, reload bool) (*guards.Inventory, error) {
 	next, err := guards.Of(cfg)
 	if err != nil || !reload {
@@ -40,7 +40,7 @@ func (a *App) mayTake(cfg *config.Config, reload bool) (*guards.Inventory, error
 	return nil, &guards.Lowered{Guards: less}
 }
 
-// took notes what guards from now on. What takes a restart is as it was. a.mu is held.
+// took notes what guards from now on. What takes a restart is as it was. a.reloading is held.
 func (a *App) took(cfg *config.Config, next *guards.Inventory) {
 	was := a.inForce.opened
 	if was == nil {

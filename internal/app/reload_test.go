@@ -3,9 +3,12 @@ package app_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/app"
 	"github.com/dragoman-mcp/dragoman/internal/builtin"
@@ -65,5 +68,56 @@ func TestWhatTakesARestartIsComparedWithWhatIsInUse(t *testing.T) {
 	}
 	if err := a.Reload(parse(t, all+"allowed_hosts: [x.example.org]\n")); err != nil {
 		t.Errorf("one name more, which may be: %v", err)
+	}
+}
+
+// Servers that start one after the other keep nobody from asking how the gateway does.
+func TestAReloadThatTakesLongHoldsUpNoHealthReport(t *testing.T) {
+	const text = "listen: 127.0.0.1:0\nprocesses: {parallel: false}\nservers: {time: {builtin: time}"
+	reloaded := make(chan error, 1)
+	t.Cleanup(func() {
+		if err := <-reloaded; err != nil {
+			t.Errorf("reload: %v", err)
+		}
+	})
+	a, _, url := run(t, text+"}\n")
+	next := parse(t, text+fmt.Sprintf(", mute: {command: [%q, mute], startup_timeout: 1h}}\n", os.Args[0]))
+	go func() { reloaded <- a.Reload(next) }()
+	limit := time.NewTimer(4 * time.Minute)
+	defer limit.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, body := fetch(t, http.MethodGet, url+"/ready", ""); strings.Contains(body, `"mute"`) {
+			break
+		}
+		select {
+		case <-tick.C:
+		case err := <-reloaded:
+			t.Fatalf("the reload is over, with %v, and the server was never seen starting", err)
+		case <-limit.C:
+			t.Fatal("the new server is not in the report")
+		}
+	}
+	if _, body := fetch(t, http.MethodGet, url+"/metrics", ""); !strings.Contains(body, `"mute"`) {
+		t.Error("the new server is not among the metrics")
+	}
+}
+
+// Who closes the gateway while its configuration is being read must not find servers started behind it.
+func TestAClosedGatewayTakesUpNothing(t *testing.T) {
+	cfg := parse(t, "listen: 127.0.0.1:0\nservers: {time: {builtin: time}}\n")
+	a, err := app.Open(cfg, app.Options{Version: "test", Servers: builtin.Open})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Reload(cfg); err == nil || !strings.Contains(err.Error(), "closing") {
+		t.Errorf("got %v, want it refused", err)
+	}
+	if got := a.Statuses(); len(got) > 0 {
+		t.Errorf("got %d servers, want none", len(got))
 	}
 }
