@@ -61,7 +61,7 @@ func (l *Log) both(ctx context.Context, next mcp.Handler, server string, req *mc
 	defer func() {
 		outcome.time = l.o.Now()
 		outcome.duration = outcome.time.Sub(begun)
-		if _, failed := l.append(context.WithoutCancel(ctx), &outcome, written); failed != nil && outcome.outcome != "panic" {
+		if _, failed := l.append(ctx, &outcome, written); failed != nil && outcome.outcome != "panic" {
 			res, err = mcp.Result{}, refuse(mcp.CodeCallLost, "done, and its outcome could not be recorded: ", failed)
 		}
 	}()
@@ -80,7 +80,7 @@ func (l *Log) one(ctx context.Context, next mcp.Handler, server string, req *mcp
 		if e.outcome = outcome; outcome == "" {
 			e.judge(res, err)
 		}
-		_, _ = l.append(context.WithoutCancel(ctx), &e, toBeTaken) // what is lost is counted
+		_, _ = l.append(ctx, &e, toBeTaken) // what is lost is counted
 	}()
 	res, err = next.Handle(ctx, req)
 	outcome = ""
@@ -107,8 +107,9 @@ type Event struct {
 // told as done, when there is an error.
 func (l *Log) Event(ctx context.Context, v Event) error {
 	p := mcp.PrincipalOf(ctx)
+	decision, _ := recordOf(ctx)
 	e := entry{kind: kindEvent, time: l.o.Now(), principal: p.ID, auth: p.Method, request: mcp.RequestIDOf(ctx),
-		text: l.clean(v.Name, maxText), decision: decisionOf(ctx)}
+		text: l.clean(v.Name, maxText), decision: decision}
 	for _, a := range v.Attrs[:min(len(v.Attrs), maxAttrs)] {
 		value := l.clean(a[0]+"="+a[1], maxText) // the name says what the value is
 		_, value, _ = strings.Cut(value, "=")
@@ -126,9 +127,10 @@ func refuse(code int, what string, err error) error {
 // describe says who wants what.
 func (l *Log) describe(ctx context.Context, k kind, server string, req *mcp.Request) entry {
 	p := mcp.PrincipalOf(ctx)
+	decision, definition := recordOf(ctx)
 	e := entry{
 		kind: k, time: l.o.Now(), principal: p.ID, auth: p.Method, method: cut(req.Method, maxClient), server: server,
-		name: l.clean(req.Name, maxName), definition: definitionOf(ctx), decision: decisionOf(ctx),
+		name: l.clean(req.Name, maxName), definition: definition, decision: decision,
 		request: cut(mcp.RequestIDOf(ctx), maxClient), trace: traceOf(ctx, req), in: len(req.Params.Raw()),
 	}
 	if c := req.Client; c != nil {
@@ -194,6 +196,14 @@ func traceOf(ctx context.Context, req *mcp.Request) string {
 
 // judge says how a call ended.
 func (e *entry) judge(res mcp.Result, err error) {
+	if err == nil {
+		e.outcome, e.out = string(res.Type()), len(res.Raw())
+		if string(res.Get("isError")) == "true" {
+			e.outcome = "tool error"
+		}
+		e.outcome = cut(e.outcome, maxClient)
+		return
+	}
 	var wire *mcp.Error
 	switch {
 	case errors.As(err, &wire):
@@ -202,13 +212,7 @@ func (e *entry) judge(res mcp.Result, err error) {
 		e.outcome = "cancelled"
 	case errors.Is(err, context.DeadlineExceeded):
 		e.outcome = "timeout"
-	case err != nil:
-		e.outcome, e.code = "error", jsonrpc.CodeInternal
 	default:
-		e.outcome, e.out = string(res.Type()), len(res.Raw())
-		if string(res.Get("isError")) == "true" {
-			e.outcome = "tool error"
-		}
-		e.outcome = cut(e.outcome, maxClient)
+		e.outcome, e.code = "error", jsonrpc.CodeInternal
 	}
 }

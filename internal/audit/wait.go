@@ -41,8 +41,12 @@ func (l *Log) append(ctx context.Context, e *entry, until patience) (uint64, err
 	return t.seq, nil
 }
 
-// queue waits for a place when the batch that is being filled is full.
+// queue waits for a place when the batch that is being filled is full. A record of what
+// has been done waits on when its caller has gone.
 func (l *Log) queue(ctx context.Context, text []byte, t ticket, until patience) (ticket, error) {
+	if until != onDisk {
+		ctx = context.WithoutCancel(ctx)
+	}
 	limit := time.NewTimer(l.o.Config.Timeout)
 	defer limit.Stop()
 	var err error
