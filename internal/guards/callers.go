@@ -103,6 +103,9 @@ func (c *comparison) issuer(path string, was, now config.Issuer) {
 	if was.URL != now.URL {
 		c.less(path+".url", "is another issuer's under the same name, whose callers get the rights of those before")
 	}
+	if was.JWKSURL != now.JWKSURL {
+		c.less(path+".jwks_url", "has the keys of the same callers from elsewhere")
+	}
 	c.wider(path+".audience", was.Audience, now.Audience) // none is the address that was called, and for that alone
 	c.wider(path+".algorithms", orElse(was.Algorithms, algorithms(was)), orElse(now.Algorithms, algorithms(now)))
 	c.wider(path+".types", orElse(was.Types, accessTokens), orElse(now.Types, accessTokens))
@@ -114,6 +117,11 @@ func (c *comparison) issuer(path string, was, now config.Issuer) {
 	}
 	c.wider(path+".default_roles", was.DefaultRoles, now.DefaultRoles)
 	c.off(path+".claims.servers", was.Claims.Servers != "", now.Claims.Servers != "")
+	for _, claim := range [][3]string{{".claims.roles", was.Claims.Roles, now.Claims.Roles}, {".claims.groups", was.Claims.Groups, now.Claims.Groups}} {
+		if claim[1] != claim[2] {
+			c.less(path+claim[0], "takes what callers may from the claim "+claim[2]+", and took it from "+claim[1])
+		}
+	}
 }
 
 // accessTokens are the types of token that an issuer's are when nothing is said.

@@ -15,10 +15,12 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 )
 
-// Inventory is what guards by one configuration, its policies as they were read when it was made.
+// Inventory is what guards by one configuration, with what its files held when it was made: its policies, and the
+// authorities of callers' certificates.
 type Inventory struct {
-	cfg   *config.Config
-	rules rules
+	cfg         *config.Config
+	rules       rules
+	authorities []string
 }
 
 // Of takes the inventory of a configuration. The error is about its files of policies.
@@ -27,11 +29,13 @@ func Of(cfg *config.Config) (*Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Inventory{cfg: cfg, rules: r}, nil
+	return &Inventory{cfg: cfg, rules: r, authorities: readAuthorities(cfg.TLS.ClientCA)}, nil
 }
 
-// With is the inventory with the same policies and another configuration: one in which stands what is really in use.
-func (i *Inventory) With(cfg *config.Config) *Inventory { return &Inventory{cfg: cfg, rules: i.rules} }
+// With is the inventory with the same files and another configuration: one in which stands what is really in use.
+func (i *Inventory) With(cfg *config.Config) *Inventory {
+	return &Inventory{cfg: cfg, rules: i.rules, authorities: i.authorities}
+}
 
 // Lowered is the error of a reload that would guard less, one entry for each guard.
 type Lowered struct{ Guards strict.Faults }
@@ -48,6 +52,7 @@ func Less(was, now *Inventory) strict.Faults {
 	c := &comparison{was: was.cfg, now: now.cfg}
 	c.reload()
 	c.listening()
+	c.authorities(was.authorities, now.authorities)
 	c.callers()
 	c.access()
 	c.policies(was.rules, now.rules)

@@ -111,6 +111,10 @@ var changes = []struct{ old, new, want string }{
 	{"{staff: user}", "{staff: user, all: user}", "auth.issuers[0].roles"},
 	{"default_roles: [user]", "default_roles: [user, admin]", "auth.issuers[0].default_roles"},
 	{", claims: {servers: srv}", "", "auth.issuers[0].claims.servers"},
+	{"{servers: srv}", "{servers: srv, roles: scope}", "auth.issuers[0].claims.roles"},
+	{"{servers: srv}", "{servers: srv, groups: scope}", "auth.issuers[0].claims.groups"},
+	{"https://id.example.net\"", "https://id.example.net\", jwks_url: \"https://keys.example.com/keys\"", "auth.issuers[1].jwks_url"},
+	{`permit(principal == User::"bob", action, resource);`, `permit(principal, action, resource) when { 1 == 1 };`, "access.policies"},
 	{`names: ["a*"], `, "", "auth.certificates.names"},
 	{`names: ["a*"]`, `names: ["a*", "b*"]`, "auth.certificates.names"},
 	{`names: ["a*"], roles: [user]`, `names: ["a*"], roles: [user, admin]`, "auth.certificates.roles"},
@@ -196,7 +200,8 @@ var changes = []struct{ old, new, want string }{
 
 // bothWays is where there may be less on the way back too, since one is another rather than less or more.
 var bothWays = []string{"public_url", "auth.issuers[0].url", "auth.issuers[0].roles", "access.policies", "rates.calls", "auth.issuers[0].types",
-	"auth.tokens[1].roles", "servers.any.sandbox.hosts", "servers.api.settings.pin", "servers.run.sandbox.network"}
+	"auth.tokens[1].roles", "servers.any.sandbox.hosts", "servers.api.settings.pin", "servers.run.sandbox.network",
+	"auth.issuers[0].claims.roles", "auth.issuers[0].claims.groups", "auth.issuers[1].jwks_url"}
 
 // T62: each guard that would be less is found, by itself and with its place; the way back is none.
 func TestEveryGuardThatIsLessIsFound(t *testing.T) {
@@ -293,7 +298,7 @@ func TestWithoutAuthOrPoliciesEverythingIsOpen(t *testing.T) {
 
 func TestPoliciesThatCannotBeReadAreToldOf(t *testing.T) {
 	cfg := parse(t, "access: {policies: [{file: /no/such.cedar}]}\n")
-	if _, err := guards.Of(cfg); err == nil || !strings.Contains(err.Error(), "access.policies[0]: open /no/such.cedar") {
+	if _, err := guards.Of(cfg); err == nil || !strings.Contains(err.Error(), "access.policies[0]: stat /no/such.cedar") {
 		t.Errorf("got %v, want what is missing", err)
 	}
 }
