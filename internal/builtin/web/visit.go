@@ -29,7 +29,8 @@ const (
 
 // visitor fetches what callers name, politely.
 type visitor struct {
-	client *http.Client // follows no redirects: each is a visit of its own
+	sends  http.RoundTripper // follows no redirects: each is a visit of its own
+	limit  time.Duration     // of one request with the reading of its answer
 	cache  *httpcache.Cache
 	hosts  *hosts
 	header http.Header
@@ -47,8 +48,8 @@ func newVisitor(n *server.Network, cfg *settings, version string, cache *httpcac
 	}
 	limit := cmpOr(cfg.Limits.Time, time.Minute)
 	return &visitor{
-		client: n.Client(server.ClientOptions{MaxBodyBytes: int64(cfg.MaxBody), MaxRedirects: -1, Timeout: limit}),
-		cache:  cache, header: header,
+		sends: n.Transport(server.ClientOptions{MaxBodyBytes: int64(cfg.MaxBody)}), limit: limit,
+		cache: cache, header: header,
 		hosts: newHosts(n.Client(server.ClientOptions{MaxBodyBytes: maxRobots, Timeout: robotsTimeout}), cfg, agent, now),
 	}
 }
@@ -161,12 +162,17 @@ func (v *visitor) once(ctx context.Context, a ask, u *url.URL) (*httpcache.Answe
 }
 
 func (v *visitor) send(ctx context.Context, h *host, url string, header http.Header) (*httpcache.Answer, error) {
+	if until, bounded := ctx.Deadline(); !bounded || time.Until(until) > v.limit {
+		shorter, cancel := context.WithTimeout(ctx, v.limit)
+		defer cancel()
+		ctx = shorter
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header = header
-	res, err := v.client.Do(req)
+	res, err := v.sends.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -227,9 +233,6 @@ func explain(err error, u *url.URL) error {
 	case errors.Is(err, egress.ErrTooLarge):
 		return server.Errorf("try a smaller page; the operator can raise max_body", "%s: %w", u, egress.ErrTooLarge)
 	case errors.Is(err, egress.ErrCoding):
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
 		return server.Errorf("use another source", "%s: %w", u, err)
 	case errors.Is(err, backend.ErrRate):
 		return server.Errorf("wait and call again", "%s wants its requests further apart: %w", u.Host, err)
