@@ -13,8 +13,8 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/supervisor/sandbox"
 )
 
-// What npx and uvx start is fetched in a phase of its own, where the program itself has no network: the client that
-// they are made of (npm, uv) fetches it into a directory, with a proxy as its only way out that leads to registries, and
+// What npx, bunx, uvx and pipx run start is fetched in a phase of its own, where the program itself has no network: the client that
+// they are made of (npm, bun, uv, pip) fetches it into a directory, with a proxy as its only way out that leads to registries, and
 // without running anything of it. Then the program is started from there, with what its sandbox gives it, which neither
 // has to include a network nor the client's cache.
 
@@ -36,7 +36,7 @@ const (
 )
 
 // newFetch is nil for what is not to be fetched beforehand.
-func newFetch(spec *Spec) *fetch {
+func newFetch(spec *Spec, gateway []string) *fetch {
 	rules := spec.Sandbox.Fetch
 	if !rules.Before {
 		return nil
@@ -53,7 +53,7 @@ func newFetch(spec *Spec) *fetch {
 		return &fetch{note: fmt.Sprintf("fetch: the package %v, so that %s does it at each start", err, spec.Command[0])}
 	case p == nil:
 		return nil
-	case p.Local(spec.Dir):
+	case p.Local(spec.Dir, func(name string) string { return lookup(environ(gateway, spec.Env), name) }):
 		return nil // it is there already, and the launcher takes it from there
 	}
 	return &fetch{parcel: p, rules: rules, key: p.Key(rules.Scripts)}
@@ -102,13 +102,17 @@ func (c *Child) fetchedSpec() *Spec {
 	spec.phase, spec.pack = "run", got.Package
 	spec.remarks, spec.unrun = got.remarks(), got.found.Unrun
 	spec.Command = append([]string{got.found.Program}, f.parcel.Args...)
+	env := environ(c.sup.environ, c.spec.Env)
 	spec.Sandbox.Read = append(slices.Clone(spec.Sandbox.Read), got.dir)
+	for _, runtime := range got.found.Runtimes {
+		spec.Sandbox.Read = append(spec.Sandbox.Read, sandbox.Installation(runtime, lookup(env, "HOME"))...)
+	}
 	spec.Sandbox.NoCaches = true
 	spec.Env = maps.Clone(spec.Env)
 	if spec.Env == nil {
 		spec.Env = map[string]string{}
 	}
-	spec.Env["PATH"] = got.found.Bin + ":" + lookup(environ(c.sup.environ, c.spec.Env), "PATH") // as the launchers do
+	spec.Env["PATH"] = got.found.Path(lookup(env, "PATH")) // as the launchers do
 	return &spec
 }
 

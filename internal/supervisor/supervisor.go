@@ -144,7 +144,7 @@ func (s *Supervisor) Add(spec Spec) (*Child, error) {
 		return nil, err
 	}
 	c := &Child{
-		errand:  newFetch(&spec),
+		errand:  newFetch(&spec, s.environ),
 		spec:    spec.complete(),
 		sup:     s,
 		log:     s.log.With("server", spec.Name),

@@ -21,6 +21,9 @@ import (
 // are, as of any child.
 const maxPrinted = 4 << 20
 
+// maxSaid bounds what is said of a command that failed, in bytes.
+const maxSaid = 100
+
 // weighInterval is how often what is being installed is measured.
 const weighInterval = time.Second
 
@@ -78,7 +81,7 @@ func (t *trip) install() (*fetched, error) {
 		}
 	}
 	t.spec.Sandbox.Hosts = t.hosts
-	for _, step := range e.parcel.Steps(t.dir, e.rules.Scripts) {
+	for _, step := range e.parcel.Steps(t.dir, e.rules.Scripts, variable) {
 		if _, err := t.run(step); err != nil {
 			return nil, err
 		}
@@ -169,16 +172,25 @@ func (t *trip) run(command []string) ([]byte, error) {
 	t.await(p)
 	<-read // at most drainTime after the end
 	if t.meter.over() {
-		return nil, fmt.Errorf("run %s: %w", strings.Join(command[:min(len(command), 3)], " "), errTraffic)
+		return nil, fmt.Errorf("run %s: %w", brief(command), errTraffic)
 	}
 	var exit *ExitError
 	if err := p.Err(); err != nil && !(errors.As(err, &exit) && exit.Code == 0 && exit.Reason == nil) {
-		return nil, fmt.Errorf("run %s: %w", strings.Join(command[:min(len(command), 3)], " "), err)
+		return nil, fmt.Errorf("run %s: %w", brief(command), err)
 	}
 	if t.ctx.Err() != nil {
 		return nil, context.Cause(t.ctx)
 	}
 	return printed.Bytes(), nil
+}
+
+// brief is a command for people: what it is, not all of its arguments.
+func brief(command []string) string {
+	text := strings.Join(command[:min(len(command), 3)], " ")
+	if len(text) > maxSaid {
+		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
+	}
+	return text
 }
 
 // await waits for the end of a command, which it brings about when it takes too long or too much.

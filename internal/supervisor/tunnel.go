@@ -13,14 +13,14 @@ import (
 const proxyBound = 10 * time.Second
 
 // throughProxy is an environment in which programs use the proxy of their sandbox for everything: nothing else leads
-// out. NODE_USE_ENV_PROXY is how node is told to (version 24 and newer); npm's own names win over its settings, which may
+// out. NODE_USE_ENV_PROXY is how node is told to (version 24 and newer); npm's and pip's own names win over their settings, which may
 // name a proxy that is not there; the other names are those that all others know.
 func throughProxy(env []string) []string {
 	env = slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		switch strings.ToLower(name) {
 		case "http_proxy", "https_proxy", "all_proxy", "no_proxy", "node_use_env_proxy",
-			"npm_config_proxy", "npm_config_https_proxy", "npm_config_http_proxy", "npm_config_noproxy":
+			"npm_config_proxy", "npm_config_https_proxy", "npm_config_http_proxy", "npm_config_noproxy", "pip_proxy":
 			return true
 		}
 		return false
@@ -28,6 +28,7 @@ func throughProxy(env []string) []string {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
 		env = append(env, name+"=http://"+sandbox.ProxyAddress)
 	}
+	env = append(env, "PIP_PROXY=http://"+sandbox.ProxyAddress)
 	const loopback = "localhost,127.0.0.1,::1" // the sandbox's own
 	env = append(env, "npm_config_proxy=http://"+sandbox.ProxyAddress, "npm_config_https_proxy=http://"+sandbox.ProxyAddress, "npm_config_noproxy="+loopback)
 	return append(env, "NO_PROXY="+loopback, "no_proxy="+loopback, "NODE_USE_ENV_PROXY=1")

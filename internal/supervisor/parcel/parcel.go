@@ -1,5 +1,5 @@
 // Package parcel reads the command lines by which packages are fetched and started
-// in one step (npx, npm exec, uvx, uv tool run) and says how to do it in two: which
+// in one step (npx, npm exec, bunx, uvx, uv tool run, pipx run) and says how to do it in two: which
 // commands fetch the package into a directory, from which hosts, and which program
 // there is then started. It knows nothing of sandboxes and servers, starts no
 // process and reaches for no network: whoever runs the commands does.
@@ -27,17 +27,20 @@ type Parcel struct {
 	// Moving says that a spec may mean something else tomorrow, as name@latest does.
 	Moving bool
 
-	kind   kind
-	tool   []string // the client: npm, uv
-	python string   // version or path that was asked for
+	kind    kind
+	tool    []string // the client: npm, bun, uv; pipx needs none
+	python  string   // version or path that was asked for
+	runtime bool     // bun is to run what asks for node
 }
 
 // kind is whose packages they are.
 type kind string
 
 const (
-	npm kind = "npm"
-	uv  kind = "uv"
+	npm  kind = "npm"
+	bun  kind = "bun"
+	uv   kind = "uv"
+	pipx kind = "pipx"
 )
 
 // ErrOther is wrapped by the errors of Parse for what a launcher is asked for in a way that cannot be done in two steps.
@@ -68,6 +71,12 @@ func Parse(command []string) (*Parcel, error) {
 		return parseNpm(&Parcel{kind: npm, tool: beside("npm")}, rest)
 	case name == "npm" && (second == "exec" || second == "x"):
 		return parseExec(&Parcel{kind: npm, tool: []string{first}}, rest[1:])
+	case name == "bunx":
+		return parseBun(&Parcel{kind: bun, tool: beside("bun")}, rest)
+	case name == "bun" && second == "x":
+		return parseBun(&Parcel{kind: bun, tool: []string{first}}, rest[1:])
+	case name == "pipx" && second == "run":
+		return parsePipx(&Parcel{kind: pipx}, rest[1:])
 	case name == "uvx":
 		return parseUv(&Parcel{kind: uv, tool: beside("uv")}, rest)
 	case name == "uv" && second == "tool" && len(rest) > 1 && rest[1] == "run":
@@ -111,6 +120,12 @@ func parseNpm(p *Parcel, words []string) (*Parcel, error) {
 		}
 		break
 	}
+	return p.named(words)
+}
+
+// named takes what follows the options of a launcher of npm's packages: the package or, when that was an option, its
+// program; and its arguments.
+func (p *Parcel) named(words []string) (*Parcel, error) {
 	if len(words) == 0 {
 		return nil, other("no package is named")
 	}

@@ -37,6 +37,13 @@ func TestCommandLinesAreReadAsTheirLaunchersDo(t *testing.T) {
 		{"uvx with what is newest", "uvx some-server@latest x", "some-server", "some-server", "x", true},
 		{"uvx of another package", "/x/uvx --from some-server[all]>=1.2 --with a,b --python 3.12 tool --from y", "some-server[all]>=1.2 a b", "tool", "--from y", false},
 		{"uv tool run", "uv tool run -q some-server", "some-server", "some-server", "", false},
+		{"bunx", "bunx @scope/some-server@1.2 --bun x", "@scope/some-server@1.2", "", "--bun x", false},
+		{"bun x", "/x/bun x --bun --silent some-server@latest", "some-server@latest", "", "", true},
+		{"bunx of another package", "bunx --package=some-server tool -p x", "some-server", "tool", "-p x", false},
+		{"pipx run", "pipx run some-server==1.2 --spec x", "some-server==1.2", "some-server", "--spec x", false},
+		{"pipx run of a name as its index knows it", "pipx run -q Some_Server", "Some_Server", "some-server", "", false},
+		{"pipx run of another package", "/x/pipx run --spec some-server[all]>=1.2 --with=a --with b --python 3.12 tool", "some-server[all]>=1.2 a b", "tool", "", false},
+		{"pipx run of what is newest", "pipx run --no-cache some-server", "some-server", "some-server", "", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, err := parcel.Parse(strings.Fields(tt.line))
@@ -52,7 +59,7 @@ func TestCommandLinesAreReadAsTheirLaunchersDo(t *testing.T) {
 }
 
 func TestWhatCannotBeFetchedBeforehandIsLeftAlone(t *testing.T) {
-	for _, line := range []string{"node server.js", "npm start", "uv run server.py", "uv", "npm", "docker run npx", ""} {
+	for _, line := range []string{"node server.js", "npm start", "uv run server.py", "uv", "npm", "docker run npx", "bun server.ts", "bun run x", "bun", "pipx", "pipx install x", ""} {
 		if p, err := parcel.Parse(strings.Fields(line)); p != nil || err != nil {
 			t.Errorf("parse %q: got %v, %v, want nothing: it is no launcher's", line, p, err)
 		}
@@ -60,6 +67,8 @@ func TestWhatCannotBeFetchedBeforehandIsLeftAlone(t *testing.T) {
 	for _, line := range []string{"npx", "npx -y", "npx -c ls", "npx --registry=x some-server", "npx ./here", "npx file:here", "npx github:some/server",
 		"npx some/server", "npx git+ssh://x/y", "npx https://x/y.tgz", "npx some-server@npm:other@1", "npx some-server@file:x", "npx -p", "npm exec some-server --root x",
 		"uvx", "uvx --from git+https://x/y some-server", "uvx ./here", "uvx https://x/y.whl", "uvx --from", "uvx --index x some-server", "uvx --with-editable . x",
+		"bunx", "bunx --registry=x some-server", "bunx ./here", "bunx github:some/server", "bunx tsc", "bunx -p a -p b c", "bun x", "bunx -p",
+		"pipx run", "pipx run --index-url=x y", "pipx run ./here.py", "pipx run https://x/y.py", "pipx run some-server@1.2", "pipx run --spec git+https://x/y z",
 		"npx @../../x", "npx ../x", "npx -p some-server@../x y"} {
 		if p, err := parcel.Parse(strings.Fields(line)); !errors.Is(err, parcel.ErrOther) {
 			t.Errorf("parse %q: got %v, %v, want an error that says why", line, p, err)
@@ -80,10 +89,10 @@ func TestNothingOfAPackageIsRunWhileItIsFetchedUnlessThatIsAskedFor(t *testing.T
 	for _, tt := range []struct {
 		line string
 		want string
-	}{{"npx x", "--ignore-scripts=true"}, {"uvx x", "--no-build"}} {
+	}{{"npx x", "--ignore-scripts=true"}, {"uvx x", "--no-build"}, {"bunx x", "--ignore-scripts"}, {"pipx run x", "--only-binary=:all:"}} {
 		p := parse(t, tt.line)
 		all := func(scripts bool) (words []string) {
-			for _, step := range p.Steps("/d", scripts) {
+			for _, step := range p.Steps("/d", scripts, func(string) string { return "" }) {
 				words = append(words, step...)
 			}
 			return words
@@ -95,14 +104,14 @@ func TestNothingOfAPackageIsRunWhileItIsFetchedUnlessThatIsAskedFor(t *testing.T
 }
 
 func TestKeysAreTheSameForWhatIsFetchedTheSameWay(t *testing.T) {
-	same := [][2]string{{"npx -y x@1 a", "npx x@1 b"}, {"npx --package=x@1 y", "npx x@1"}, {"uvx x", "uv tool run x 1"}}
+	same := [][2]string{{"npx -y x@1 a", "npx x@1 b"}, {"npx --package=x@1 y", "npx x@1"}, {"uvx x", "uv tool run x 1"}, {"bunx --bun x", "bun x x y"}}
 	for _, pair := range same {
 		if a, b := parse(t, pair[0]).Key(false), parse(t, pair[1]).Key(false); a != b {
 			t.Errorf("keys of %q and %q: got %s and %s, want one", pair[0], pair[1], a, b)
 		}
 	}
 	seen := map[string]string{}
-	for _, line := range []string{"npx x", "npx x@1", "npx x@latest", "npx -p x -p y z", "uvx x", "uvx x@latest", "uvx -p 3.12 x", "npx @scope/x"} {
+	for _, line := range []string{"npx x", "npx x@1", "npx x@latest", "npx -p x -p y z", "uvx x", "uvx x@latest", "uvx -p 3.12 x", "npx @scope/x", "bunx x", "bunx x@1", "pipx run x", "pipx run --no-cache x"} {
 		for _, scripts := range []bool{false, true} {
 			key := parse(t, line).Key(scripts)
 			if before, ok := seen[key]; ok || key != filepath.Base(key) || strings.HasPrefix(key, ".") {
@@ -209,12 +218,54 @@ func TestTheProgramOfAPythonPackageIsInItsEnvironment(t *testing.T) {
 	}
 }
 
-func TestWhatNpxWouldTakeFromItsDirectoryIsLocal(t *testing.T) {
+func TestPipxTakesTheOnlyProgramOfAPackageWhenNoneHasItsName(t *testing.T) {
+	for points, want := range map[string]string{"[console_scripts]\nserve = x:main\n[x]\na = b\n": "serve", "[console_scripts]\nserve = x:main\nother = x:main\n": "", "": ""} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "venv/bin/serve"), "#!/bin/sh\n")
+		write(t, filepath.Join(dir, "venv/lib/python3.12/site-packages/some_server-1.2.dist-info/entry_points.txt"), points)
+		found, err := parse(t, "pipx run some-server").Find(dir, false)
+		if (err == nil) != (want != "") || err == nil && found.Program != filepath.Join(dir, "venv/bin", want) {
+			t.Errorf("find with the scripts %q: got %+v, %v, want %q", points, found, err, want)
+		}
+		if _, err := parse(t, "uvx some-server").Find(dir, false); err == nil {
+			t.Errorf("uvx found a program of another name")
+		}
+	}
+}
+
+func TestBunStandsInForNodeWhereThereIsNoneOrItIsAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "node_modules/x/package.json"), `{"version":"1.2.3","bin":"x"}`)
+	write(t, filepath.Join(dir, "node_modules/@n/native/package.json"), `{"scripts":{"postinstall":"make"}}`)
+	write(t, filepath.Join(dir, "node_modules/.bin/x"), "#!/usr/bin/env node\n")
+	if _, err := parse(t, "bunx x").Find(dir, false); err == nil || !strings.Contains(err.Error(), "bun") {
+		t.Errorf("find without bun: got %v, want an error that says so", err)
+	}
+	real := filepath.Join(dir, "bun")
+	write(t, real, "")
+	runtime, bin := filepath.Join(dir, "runtime"), filepath.Join(dir, "node_modules/.bin")
+	if err := errors.Join(os.Mkdir(runtime, 0o700), os.Symlink(real, filepath.Join(runtime, "node"))); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{"bunx x": bin + ":/usr/bin:" + runtime, "bunx --bun x": runtime + ":" + bin + ":/usr/bin"} {
+		found, err := parse(t, line).Find(dir, false)
+		if got := found.Path("/usr/bin"); err != nil || got != want || !slices.Equal(found.Runtimes, []string{real}) || !slices.Equal(found.Unrun, []string{"@n/native"}) {
+			t.Errorf("%s: got PATH %q of %+v, %v, want %q", line, got, found, err, want)
+		}
+	}
+}
+
+func TestWhatALauncherWouldTakeFromItsDirectoryIsLocal(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "node_modules/@a/x/package.json"), "{}")
 	below := filepath.Join(dir, "some", "where")
-	for line, want := range map[string]bool{"npx @a/x": true, "npx @a/y": false, "uvx x": false} {
-		if got := parse(t, line).Local(below); got != want {
+	write(t, filepath.Join(dir, "bin/y"), "#!/bin/sh\n")
+	lookup := func(name string) string {
+		return map[string]string{"PATH": "/nowhere:" + filepath.Join(dir, "bin")}[name]
+	}
+	for line, want := range map[string]bool{"npx @a/x": true, "npx @a/y": false, "uvx x": false, "bunx @a/x": true, "bunx @a/y": true, "bunx @a/y@1": false,
+		"bunx -p @a/z y": true, "bunx z": false} {
+		if got := parse(t, line).Local(below, lookup); got != want {
 			t.Errorf("%s is local: got %v, want %v", line, got, want)
 		}
 	}

@@ -11,10 +11,16 @@ import (
 	"strings"
 )
 
-// Steps are the commands that fetch the parcel into dir, one after the other, where they are started too. Without
-// scripts nothing of what is fetched is run: no install scripts of npm's packages, no building from source of Python's.
-func (p *Parcel) Steps(dir string, scripts bool) [][]string {
-	if p.kind == npm {
+// Steps are the commands that fetch the parcel into dir, one after the other, where they are started too; lookup gives
+// the environment. Without scripts nothing of what is fetched is run: no install scripts of npm's packages, no building
+// from source of Python's.
+func (p *Parcel) Steps(dir string, scripts bool, lookup func(string) string) [][]string {
+	switch p.kind {
+	case bun:
+		return p.stepsBun(dir, scripts)
+	case pipx:
+		return p.stepsPip(dir, scripts, lookup)
+	case npm:
 		install := append(slices.Clone(p.tool), "install", "--prefix", dir, "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error",
 			"--global=false", fmt.Sprintf("--ignore-scripts=%v", !scripts))
 		if !p.Moving {
@@ -22,6 +28,10 @@ func (p *Parcel) Steps(dir string, scripts bool) [][]string {
 		}
 		return [][]string{append(append(install, "--"), p.Specs...)}
 	}
+	return p.stepsUv(dir, scripts)
+}
+
+func (p *Parcel) stepsUv(dir string, scripts bool) [][]string {
 	venv := filepath.Join(dir, "venv")
 	create := append(slices.Clone(p.tool), "venv", "--quiet", "--no-project")
 	if p.python != "" {
@@ -39,7 +49,10 @@ func (p *Parcel) Steps(dir string, scripts bool) [][]string {
 
 // Env is what the commands have in their environment besides: configured settings win.
 func (p *Parcel) Env() map[string]string {
-	if p.kind == npm {
+	switch p.kind {
+	case bun, pipx:
+		return map[string]string{}
+	case npm:
 		// Waits between attempts are for a server that is being restarted; somebody waits here (npm has 10 s and 60 s).
 		return map[string]string{"npm_config_fetch_retry_mintimeout": "1000", "npm_config_fetch_retry_maxtimeout": "10000"}
 	}
@@ -69,13 +82,13 @@ func (p *Parcel) Hosts(said []byte, lookup func(string) string) ([]string, error
 			}
 		}
 	} else {
-		places = uvPlaces(lookup)
+		places = map[kind]func(func(string) string) []string{bun: bunPlaces, uv: uvPlaces, pipx: pipPlaces}[p.kind](lookup)
 	}
 	var hosts []string
 	for _, place := range places {
 		u, err := url.Parse(place)
 		if err != nil || u.Hostname() == "" {
-			return nil, fmt.Errorf("read the settings of %s: an address of a place of packages is no URL", p.kind)
+			return nil, fmt.Errorf("read the settings of %s: an address of a place of packages is no URL: mend it there, or set sandbox.fetch.hosts", p.kind)
 		}
 		hosts = append(hosts, u.Hostname())
 	}
@@ -131,8 +144,13 @@ func uvSettings(lookup func(string) string) []string {
 func (p *Parcel) Settings(lookup func(string) string) []string {
 	home := lookup("HOME")
 	files := []string{filepath.Join(home, ".npmrc"), lookup("npm_config_userconfig"), lookup("NPM_CONFIG_USERCONFIG")}
-	if p.kind == uv {
+	switch p.kind {
+	case bun:
+		files = bunSettings(lookup)
+	case uv:
 		files = append(uvSettings(lookup), filepath.Join(home, ".netrc"))
+	case pipx:
+		files = append(pipSettings(lookup), filepath.Join(home, ".netrc"))
 	}
 	return slices.DeleteFunc(files, func(file string) bool {
 		_, err := os.Stat(file)
@@ -142,6 +160,12 @@ func (p *Parcel) Settings(lookup func(string) string) []string {
 
 // Caches are the directories that the client keeps what it fetched in, for all that use it.
 func (p *Parcel) Caches(lookup func(string) string) []string {
+	switch p.kind {
+	case bun:
+		return bunCaches(lookup)
+	case pipx:
+		return pipCaches(lookup)
+	}
 	names, below := []string{"npm_config_cache", "NPM_CONFIG_CACHE"}, ".npm"
 	if p.kind == uv {
 		names, below = []string{"UV_CACHE_DIR"}, ".cache/uv"
@@ -162,7 +186,7 @@ func (p *Parcel) Caches(lookup func(string) string) []string {
 
 // IsSetting reports whether a variable is a setting of a client, which what is fetched with it has to have too.
 func IsSetting(name string) bool {
-	for _, prefix := range []string{"npm_config_", "NPM_CONFIG_", "UV_"} {
+	for _, prefix := range []string{"npm_config_", "NPM_CONFIG_", "BUN_CONFIG_", "BUN_INSTALL", "UV_", "PIP_", "PIPX_"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

@@ -39,13 +39,13 @@ func cacheVariables() []string {
 // and directories for temporary files. lookup gives the child's environment.
 func Defaults(program, dir string, lookup func(string) string) (read, write []string) {
 	home := lookup("HOME")
-	read = append(systemPaths(), own(program, home)...)
+	read = append(systemPaths(), Installation(program, home)...)
 	if dir != "" && !broad(dir, home) {
 		read = append(read, dir)
 	}
 	for entry := range strings.SplitSeq(lookup("PATH"), string(filepath.ListSeparator)) {
 		if filepath.IsAbs(entry) {
-			read = append(read, own(filepath.Join(entry, "x"), home)...)
+			read = append(read, Installation(filepath.Join(entry, "x"), home)...)
 		}
 	}
 	write = Temporary(lookup)
@@ -76,9 +76,9 @@ func Temporary(lookup func(string) string) []string {
 	return compact(dirs)
 }
 
-// own are the directories of a program: its own and that of the file behind
+// Installation are the directories of a program: its own and that of the file behind
 // symbolic links; with bin, the installation around it; in node_modules, all of those.
-func own(program, home string) []string {
+func Installation(program, home string) []string {
 	var dirs []string
 	files := []string{program}
 	if real, err := filepath.EvalSymlinks(program); err == nil {
