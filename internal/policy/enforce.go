@@ -57,6 +57,11 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if e.p.d.Limits == nil && action != useTask && !e.p.rules.Load().closed {
 		return e.forward(ctx, req)
 	}
+	if action == complete {
+		if err := reference(req); err != nil {
+			return mcp.Result{}, err
+		}
+	}
 	q := e.question(ctx, req, action, what)
 	d := e.p.Decide(ctx, q)
 	ctx = e.p.d.Decided(ctx, q, d)
@@ -152,20 +157,13 @@ func target(server string, req *mcp.Request) (Action, Resource, bool) {
 	return extend, Resource{Kind: ofServer, Server: server}, true
 }
 
-// completed is what a completion is for.
-func completed(server string, req *mcp.Request) Resource {
-	ref, _ := jsonrpc.Split(req.Params.Get("ref"))
-	if uri, ok := ref.String("uri"); ok {
-		return Resource{Kind: ofResource, Server: server, Name: uri}
-	}
-	name, _ := ref.String("name")
-	return Resource{Kind: ofPrompt, Server: server, Name: name}
-}
-
 // listen takes the resources that the caller may not subscribe to out of a
 // subscription: the server does not grant what it is not asked for.
 func (e *enforced) listen(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
 	wanted, _ := jsonrpc.Split(req.Params.Get("notifications"))
+	if err := plain("notifications", wanted, "resourceSubscriptions"); err != nil {
+		return mcp.Result{}, err
+	}
 	uris := wanted.Get("resourceSubscriptions")
 	if uris == nil {
 		return e.next.Handle(ctx, req)
