@@ -16,20 +16,33 @@ import (
 // stopped when the test ends. Starting takes about five seconds.
 func MariaDB(tb testing.TB) string {
 	tb.Helper()
-	install, mariadbd := find(tb, "mariadb-install-db"), find(tb, "mariadbd", "/usr/sbin", "/usr/libexec")
+	return newPlace(tb, "mysql").mariadb()
+}
+
+// MariaDBTLS is MariaDB that takes nobody without TLS.
+func MariaDBTLS(tb testing.TB) (string, Papers) {
+	tb.Helper()
 	p := newPlace(tb, "mysql")
+	papers := p.papers()
+	return p.mariadb("--ssl-ca="+papers.CA, "--ssl-cert="+papers.Cert, "--ssl-key="+papers.Key, "--require-secure-transport=ON"), papers
+}
+
+// mariadb starts it with more arguments.
+func (p *place) mariadb(more ...string) string {
+	p.Helper()
+	install, mariadbd := find(p, "mariadb-install-db"), find(p, "mariadbd", "/usr/sbin", "/usr/libexec")
 	start := p.path("start.sql")
 	if err := os.WriteFile(start, []byte("CREATE DATABASE IF NOT EXISTS test;\n"), 0o644); err != nil {
-		tb.Fatal(err)
+		p.Fatal(err)
 	}
 	p.prepare(install, "--no-defaults", "--datadir="+p.path("data"), "--tmpdir="+p.dir,
 		"--auth-root-authentication-method=normal", "--skip-test-db")
 	p.run(server{
 		program: mariadbd,
 		args: func(port int) []string {
-			return []string{"--no-defaults", "--datadir=" + p.path("data"), "--tmpdir=" + p.dir, "--port=" + strconv.Itoa(port),
+			return append([]string{"--no-defaults", "--datadir=" + p.path("data"), "--tmpdir=" + p.dir, "--port=" + strconv.Itoa(port),
 				"--bind-address=127.0.0.1", "--socket=" + p.path("s.sock"), "--pid-file=" + p.path("pid"), "--init-file=" + start,
-				"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--skip-name-resolve"}
+				"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--skip-name-resolve"}, more...)
 		},
 		probe: greets,
 		stop:  syscall.SIGKILL,

@@ -38,6 +38,8 @@ type reach struct {
 type sourceSettings struct {
 	// sqlite:FILE, or a URL with postgres://, mysql:// or mongodb://, of a role that only reads.
 	DSN server.Secret `yaml:"dsn" required:"true"`
+	// How the server shows who it is, when that is not by an authority that the machine trusts.
+	TLS tlsSettings `yaml:"tls"`
 	// What it is, for models: "orders of the web shop, production".
 	Description string `yaml:"description"`
 	// What to do when the role may write: refuse to use it, or warn in the log.

@@ -67,22 +67,29 @@ func (d *database) open(s *server.Server, net *server.Network, name string, cfg 
 		return nil, err
 	}
 	src.kind = kind
+	secure, err := cfg.TLS.config(dir)
+	if err != nil {
+		return nil, err
+	}
 	switch kind {
 	case "SQLite":
+		if secure != nil {
+			return nil, errors.New("tls: a file of SQLite is on no network: take it out")
+		}
 		src.Source = sqlite.Open(sqlite.Options{Path: filePath(dsn, dir), MaxConns: cfg.MaxConnections})
 	case "PostgreSQL":
-		src.Source, err = postgres.Open(postgres.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
+		src.Source, err = postgres.Open(postgres.Options{DSN: dsn, Dial: net.Dial, TLS: secure, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
 	case documents:
-		src.Source, err = mongo.Open(mongo.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections})
+		src.Source, err = mongo.Open(mongo.Options{DSN: dsn, Dial: net.Dial, TLS: secure, MaxConns: cfg.MaxConnections})
 	case "MySQL":
-		src.Source, err = mysql.Open(mysql.Options{DSN: dsn, Dial: net.Dial, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
+		src.Source, err = mysql.Open(mysql.Options{DSN: dsn, Dial: net.Dial, TLS: secure, MaxConns: cfg.MaxConnections, Functions: cfg.Functions})
 	}
 	if err != nil {
 		return nil, err
 	}
 	s.OnClose(src.Source.Close)
 	if cfg.Write {
-		if src.writer, err = openWriter(net, cfg, dir); err != nil {
+		if src.writer, err = openWriter(net, cfg, secure, dir); err != nil {
 			return nil, err
 		}
 		s.OnClose(src.writer.Close)

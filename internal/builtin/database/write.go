@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 
@@ -98,7 +99,7 @@ func (in writeEither) shown() string {
 }
 
 // openWriter opens the pool of the role that writes.
-func openWriter(net *server.Network, cfg sourceSettings, dir string) (engine.Writer, error) {
+func openWriter(net *server.Network, cfg sourceSettings, secure *tls.Config, dir string) (engine.Writer, error) {
 	dsn := cfg.WriteDSN.Reveal()
 	kind, err := kindOf(dsn)
 	if err != nil {
@@ -112,9 +113,9 @@ func openWriter(net *server.Network, cfg sourceSettings, dir string) (engine.Wri
 		}
 		return sqlite.OpenWriter(path)
 	case "PostgreSQL":
-		return postgres.OpenWriter(postgres.Options{DSN: dsn, Dial: net.Dial, MaxConns: 2})
+		return postgres.OpenWriter(postgres.Options{DSN: dsn, Dial: net.Dial, TLS: secure, MaxConns: 2})
 	case documents:
-		return mongo.OpenWriter(mongo.Options{DSN: dsn, Dial: net.Dial, MaxConns: 2})
+		return mongo.OpenWriter(mongo.Options{DSN: dsn, Dial: net.Dial, TLS: secure, MaxConns: 2})
 	}
-	return mysql.OpenWriter(mysql.Options{DSN: dsn, Dial: net.Dial, MaxConns: 2})
+	return mysql.OpenWriter(mysql.Options{DSN: dsn, Dial: net.Dial, TLS: secure, MaxConns: 2})
 }

@@ -48,7 +48,7 @@ func (nowhere) RoundTrip(r *http.Request) (*http.Response, error) {
 // driver is told.
 func configure(o Options) (string, *options.ClientOptions, error) {
 	if strings.HasPrefix(o.DSN, "mongodb+srv://") {
-		return "", nil, errors.New("write the hosts out, as mongodb://a.example:27017,b.example:27017/database?replicaSet=NAME: mongodb+srv looks them up past the rules of reach")
+		return "", nil, errors.New("write the hosts out, as mongodb://a.example:27017,b.example:27017/database?replicaSet=NAME&tls=true: mongodb+srv looks them up past the rules of reach. nslookup -type=SRV _mongodb._tcp.HOST lists them, -type=TXT HOST what comes after the ?")
 	}
 	rest, is := strings.CutPrefix(o.DSN, "mongodb://")
 	hosts, path, _ := strings.Cut(rest, "/")
@@ -69,6 +69,9 @@ func configure(o Options) (string, *options.ClientOptions, error) {
 		if strings.EqualFold(key, "authMechanism") && !engine.Listed(mechanisms, strings.ToLower(given[0])) {
 			return "", nil, fmt.Errorf("authMechanism may be SCRAM-SHA-256, SCRAM-SHA-1 or PLAIN")
 		}
+		if o.TLS != nil && engine.Listed("tls ssl tlsinsecure", strings.ToLower(key)) && !(given[0] == "true" && !strings.EqualFold(key, "tlsInsecure")) {
+			return "", nil, fmt.Errorf("take %s out of the URL: tls of the source says how the server is verified, and it always is", key)
+		}
 		encrypt = encrypt || strings.EqualFold(key, "tls") || strings.EqualFold(key, "ssl")
 	}
 	c := options.Client().ApplyURI(o.DSN)
@@ -78,7 +81,9 @@ func configure(o Options) (string, *options.ClientOptions, error) {
 	c.SetDialer(dialer(o.Dial)).SetAppName("dragoman").SetMaxPoolSize(uint64(max(o.MaxConns, 1))).SetMaxConnIdleTime(idleLimit).
 		SetConnectTimeout(connectLimit).SetServerSelectionTimeout(selectLimit).SetServerMonitoringMode("poll").
 		SetHTTPClient(&http.Client{Transport: nowhere{}}).SetDisableOCSPEndpointCheck(true)
-	if !encrypt && !here(c.Hosts) {
+	if o.TLS != nil {
+		c.SetTLSConfig(o.TLS.Clone()) // of which the driver completes the name for each host
+	} else if !encrypt && !here(c.Hosts) {
 		c.SetTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12}) // to another machine in the open only when told
 	}
 	if err := c.Validate(); err != nil {

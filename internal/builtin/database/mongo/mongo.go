@@ -10,6 +10,7 @@ package mongo
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -26,7 +27,8 @@ import (
 type Options struct {
 	DSN      string // mongodb://user:password@host:port/database
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	MaxConns int // 4 when 0
+	TLS      *tls.Config // verifies the server, whatever the URL leaves open; nil for what the URL says
+	MaxConns int         // 4 when 0
 }
 
 const (

@@ -8,6 +8,7 @@ package mysql
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -27,9 +28,10 @@ import (
 type Options struct {
 	DSN       string // mysql://user:password@host:port/database?tls=true|skip-verify|false
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	MaxConns  int      // 4 when 0
-	MaxCell   int      // bytes of one packet, and so of one row; 16 MiB when 0
-	Functions []string // that may be called beyond those known
+	TLS       *tls.Config // verifies the server, whatever the URL leaves open; nil for what the URL says
+	MaxConns  int         // 4 when 0
+	MaxCell   int         // bytes of one packet, and so of one row; 16 MiB when 0
+	Functions []string    // that may be called beyond those known
 }
 
 const (
@@ -101,7 +103,12 @@ func configure(o Options) (*mysql.Config, error) {
 			return nil, errors.New("tls is true, false, preferred or skip-verify")
 		}
 	}
-	if host := u.Hostname(); c.TLSConfig == "" && !config.IsLoopback(host) {
+	if o.TLS != nil {
+		if c.TLSConfig != "" && c.TLSConfig != "true" {
+			return nil, fmt.Errorf("take tls=%s out of the URL: tls of the source says how the server is verified, and it always is", c.TLSConfig)
+		}
+		c.TLSConfig, c.TLS = "", o.TLS.Clone() // of which the driver completes the name
+	} else if host := u.Hostname(); c.TLSConfig == "" && !config.IsLoopback(host) {
 		c.TLSConfig = "true" // to another machine in the open only when told
 	}
 	return c, nil

@@ -10,6 +10,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,9 +31,10 @@ import (
 type Options struct {
 	DSN       string
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	MaxConns  int      // 4 when 0
-	MaxCell   int      // bytes of one message of the server, and so of one row; 16 MiB when 0
-	Functions []string // that may be called, whatever the catalog says of them
+	TLS       *tls.Config // verifies the server, whatever the URL leaves open; nil for what the URL says
+	MaxConns  int         // 4 when 0
+	MaxCell   int         // bytes of one message of the server, and so of one row; 16 MiB when 0
+	Functions []string    // that may be called, whatever the catalog says of them
 }
 
 const (
@@ -92,10 +94,38 @@ func configure(o Options) (*pgconn.Config, error) {
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: killLimit}
 	}
+	if o.TLS != nil {
+		return config, secured(config, o)
+	}
 	if !strings.Contains(o.DSN, "sslmode") {
 		config.Fallbacks = slices.DeleteFunc(config.Fallbacks, inTheOpen)
 	}
 	return config, nil
+}
+
+// secured leaves only ways that are encrypted, to a server that is who it should be.
+func secured(config *pgconn.Config, o Options) error {
+	if strings.Contains(o.DSN, "sslmode") && !strings.Contains(o.DSN, "sslmode=verify-full") || strings.Contains(o.DSN, "sslrootcert") || strings.Contains(o.DSN, "sslcert") {
+		return errors.New("take sslmode, sslrootcert and sslcert out of the URL: tls of the source says how the server is verified, and it always is")
+	}
+	ways := append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port}}, config.Fallbacks...)
+	var kept []*pgconn.FallbackConfig
+	for _, way := range ways {
+		if strings.HasPrefix(way.Host, "/") {
+			return fmt.Errorf("the host %s is a socket of this machine, which has no TLS: take tls out", way.Host)
+		}
+		if slices.ContainsFunc(kept, func(k *pgconn.FallbackConfig) bool { return k.Host == way.Host && k.Port == way.Port }) {
+			continue // the same without encryption
+		}
+		one := *way
+		one.TLSConfig = o.TLS.Clone()
+		if one.TLSConfig.ServerName == "" {
+			one.TLSConfig.ServerName = way.Host
+		}
+		kept = append(kept, &one)
+	}
+	config.TLSConfig, config.Fallbacks = kept[0].TLSConfig, kept[1:]
+	return nil
 }
 
 // inTheOpen finds ways to another machine without TLS, which the driver would
