@@ -20,6 +20,9 @@ const (
 	EverythingClient   = "everything-client"   // Go SDK; driven by the conformance suite
 	Conformance        = "conformance"         // official suite, the line that knows 2026-07-28
 	ConformanceClassic = "conformance-0.1"     // official suite, the line of 2025-11-25 and before
+	Bun                = "bun"                 // starts npm's packages, as bunx
+	Pipx               = "pipx"                // starts Python's; where there is no Python it is missing, as is uvx
+	Uvx                = "uvx"                 // the same
 	required           = "DRAGOMAN_NEED_PEERS" // when set, a missing peer fails the test instead of skipping it
 )
 
