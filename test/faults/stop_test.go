@@ -138,7 +138,7 @@ func TestSIGTERMLetsCallsUnderWayEnd(t *testing.T) {
 	if !ended || code != 0 {
 		t.Errorf("the gateway ended (%t) with code %d and signal %v after %s, want 0", ended, code, signal, took)
 	}
-	if took > 10*time.Second {
+	if took > 10*time.Second+slack() {
 		t.Errorf("the gateway ended %s after SIGTERM, want at most the drain timeout of 10 s", took)
 	}
 	if left := gone(time.Second+slack(), pids...); len(left) > 0 {

@@ -154,7 +154,7 @@ func TestADocumentOfAliasesHasAnEnd(t *testing.T) {
 	if got := result.Faults.Error(); !strings.Contains(got, "once its aliases are followed") || len(result.Faults) != 1 {
 		t.Errorf("got %d faults: %.300s", len(result.Faults), got)
 	}
-	if took := time.Since(start); took > 10*time.Second {
+	if took := time.Since(start); took > 2*time.Minute { // what follows them all takes days
 		t.Errorf("took %v", took)
 	}
 }
