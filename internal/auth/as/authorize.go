@@ -127,7 +127,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, c client, req req
 		s.stop(w, r, http.StatusServiceUnavailable, err)
 		return
 	}
-	req.User, req.Nonce = user.Name, rand.Text()
+	req.User, req.As, req.Nonce = user.Name, user.Updated, rand.Text()
 	remembered, err := s.allowed(r.Context(), req)
 	if err != nil {
 		s.stop(w, r, http.StatusServiceUnavailable, err)

@@ -19,6 +19,7 @@ type request struct {
 	Browser string    `json:"b"`           // digest of the browser's cookie
 	Until   time.Time `json:"u"`           // when it ends
 	User    string    `json:"n,omitempty"` // who has logged in
+	As      time.Time `json:"t,omitzero"`  // when that user had been changed last
 	Nonce   string    `json:"1,omitempty"` // makes it hold once
 }
 
