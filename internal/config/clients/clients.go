@@ -104,7 +104,7 @@ func Known(at Locations) []Client {
 	milliseconds, literal := dialect.Context{TimeoutUnit: "ms"}, dialect.Context{Literal: true}
 	list := []Client{
 		{ID: "claude-desktop", Title: "Claude Desktop", Files: files(key, app("Claude", "claude_desktop_config.json")), rules: literal},
-		{ID: "claude-code", Title: "Claude Code", Files: at.claudeCode(key), rules: milliseconds},
+		{ID: claudeCode, Title: "Claude Code", Files: at.claudeCode(key), rules: milliseconds},
 		{ID: "cursor", Title: "Cursor", Files: both(home(".cursor", "mcp.json"), ".cursor/mcp.json")},
 		{ID: "vscode", Title: "VS Code", Files: at.vsCode(app("Code", "User"))},
 		{ID: "windsurf", Title: "Windsurf", Files: files(key, home(".codeium", "windsurf", "mcp_config.json"))},
@@ -132,6 +132,9 @@ func Known(at Locations) []Client {
 	}
 	return list
 }
+
+// claudeCode is the one client that is not like the others in more than its files.
+const claudeCode = "claude-code"
 
 // claudeCode keeps servers of the user, of a project for everybody, and of a project for the user.
 func (l Locations) claudeCode(key string) []File {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -65,6 +66,9 @@ func (c Client) Read() ([]Server, []Warning, error) {
 		}
 		r := reader{Client: c, file: f}
 		r.entries(descend(root, f.Key))
+		if c.ID == claudeCode && f.Folder == "" {
+			r.elsewhere(member(root, "projects"), c.Files)
+		}
 		servers = append(servers, r.servers...)
 		warnings = append(warnings, r.warnings...)
 	}
@@ -105,6 +109,33 @@ func member(n *yaml.Node, key string) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// maxFolders is how many folders a warning names.
+const maxFolders = 5
+
+// elsewhere tells of servers that Claude Code keeps for single folders in the user's file, which is where
+// "claude mcp add" puts them when nothing else is said. They are read for the folder that is asked for only.
+func (r *reader) elsewhere(projects *yaml.Node, read []File) {
+	if projects == nil || projects.Kind != yaml.MappingNode {
+		return
+	}
+	var folders []string
+	for i := 0; i+1 < len(projects.Content); i += 2 {
+		folder, servers := projects.Content[i].Value, member(projects.Content[i+1], r.file.Key)
+		if servers == nil || len(servers.Content) == 0 || slices.ContainsFunc(read, func(f File) bool { return f.Folder == folder }) {
+			continue
+		}
+		folders = append(folders, folder)
+	}
+	if len(folders) == 0 {
+		return
+	}
+	list := strings.Join(folders[:min(len(folders), maxFolders)], ", ")
+	if len(folders) > maxFolders {
+		list += fmt.Sprintf(" and %d more", len(folders)-maxFolders)
+	}
+	r.warn(projects, "", "servers of single folders are left out ("+list+"); --project DIR takes over those of one")
 }
 
 // reader collects the servers of one file.
