@@ -185,6 +185,13 @@ func (d *doctor) run(cmd *cobra.Command) error {
 	for _, c := range checks {
 		r.subjects = max(r.subjects, cells(c.subject))
 	}
+	machine := programs(cfg)
+	for _, f := range machine {
+		r.subjects = max(r.subjects, cells(f.Subject))
+	}
+	if runsPrograms(cfg) {
+		r.subjects = max(r.subjects, len(sandboxSubject))
+	}
 	alone := modest(cfg)
 	alone.Servers, alone.Views = nil, nil
 	a, err := app.Open(alone, d.options(cmd))
@@ -203,7 +210,7 @@ func (d *doctor) run(cmd *cobra.Command) error {
 	}
 	r.add(openSecrets(cfg, d.path())...)
 	r.add(portOf(cmd.Context(), a, cfg))
-	r.add(programs(cfg)...)
+	r.add(machine...)
 	r.add(sandboxes(cmd.Context(), a, cfg)...)
 	d.examine(cmd.Context(), a, r, checks)
 	if why := interrupted(cmd.Context(), nil); why != nil {

@@ -91,7 +91,10 @@ func (t *takeover) sources(cmd *cobra.Command, files []string) ([]clients.Client
 		i := slices.Index(ids, id)
 		if i < 0 {
 			text := fmt.Sprintf("there is no client %q", id)
-			if guess := strict.Suggest(id, ids); guess != "" {
+			alike := slices.DeleteFunc(slices.Clone(ids), func(known string) bool { return !strings.HasPrefix(known, id+"-") })
+			if len(alike) > 0 {
+				text += "; did you mean " + strings.Join(alike, " or ") + "?"
+			} else if guess := strict.Suggest(id, ids); guess != "" {
 				text += fmt.Sprintf("; did you mean %s?", guess)
 			}
 			return nil, exit(exitNotFound, errors.New(text+" (dragoman import --list names all)"))

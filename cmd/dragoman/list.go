@@ -18,6 +18,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/app"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/config/pattern"
+	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -61,7 +62,7 @@ func newList() *cobra.Command {
 		ValidArgs: kinds,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 || !slices.Contains(kinds, args[0]) {
-				return exit(exitUsage, usageError(cmd, errors.New("say what to list: "+strings.Join(kinds, ", "))))
+				return exit(exitUsage, usageError(cmd, nothingToList(args, kinds)))
 			}
 			if len(args) > 2 {
 				return nothingMore(cmd, args[2:])
@@ -75,6 +76,17 @@ func newList() *cobra.Command {
 	l.flags(cmd)
 	cmd.Flags().StringVarP(&l.form, "output", "o", formTable, "`FORM`: table, json, or name (names alone, one on a line)")
 	return cmd
+}
+
+// nothingToList says what can be listed, and guesses what was meant.
+func nothingToList(args, kinds []string) error {
+	text := "say what to list: " + strings.Join(kinds, ", ")
+	if len(args) > 0 {
+		if guess := strict.Suggest(args[0], kinds); guess != "" {
+			text += "; did you mean " + guess + "?"
+		}
+	}
+	return errors.New(text)
 }
 
 // missing is a server whose entries are not, or not freshly, in a list.
@@ -178,6 +190,7 @@ func missingIn(page mcp.Result) []missing {
 // locally asks servers of the configuration, which are started for that, as the
 // gateway would. Only what belongs to the endpoint is started.
 func (l *list) locally(ctx context.Context, cmd *cobra.Command, k kind, server string) (listing, error) {
+	l.personal = server != "" // whoever asks for one may have those that dragoman call brings, too
 	cfg, file, err := l.load()
 	if err != nil {
 		return listing{}, err

@@ -14,7 +14,7 @@ const rootLong = `Dragoman is an MCP gateway. It makes all MCP servers of a pers
 company one server, and interprets between clients and servers of different
 revisions and transports.`
 
-const rootExamples = `  dragoman serve            start with a built-in server and no configuration
+const rootExamples = `  dragoman serve            start with two built-in servers and no configuration
   dragoman call time.now    call a tool without starting anything
   dragoman import --all     take over the servers of the clients on this machine`
 
@@ -40,6 +40,9 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate("dragoman {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+			return noSuchCommand(cmd, words) // the flag is that of a command that there is not
+		}
 		return exit(exitUsage, usageError(cmd, err))
 	})
 	root.SetUsageFunc(usage)
@@ -70,10 +73,36 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	for _, c := range cmd.Commands() {
 		names = append(append(names, c.Name()), c.Aliases...)
 	}
-	if guess := strict.Suggest(args[0], names); guess != "" {
+	if own := ownWord(args[0]); own != "" && !cmd.HasParent() {
+		err = fmt.Errorf("%w; here that is dragoman %s", err, own)
+	} else if guess := strict.Suggest(args[0], names); guess != "" {
 		err = fmt.Errorf("%w; did you mean %s?", err, guess)
 	}
 	return exit(exitUsage, usageError(cmd, err))
+}
+
+// ownWord is the command for what other gateways, inspectors and process managers
+// call word; empty when nothing is known of it.
+func ownWord(word string) string {
+	switch word {
+	case "start", "run", "up", "gateway":
+		return "serve"
+	case "proxy", "bridge", "connect":
+		return "stdio"
+	case "status", "ps", "servers":
+		return "list servers"
+	case "tool", "inspect":
+		return "list tools"
+	case "test", "health", "ping":
+		return "doctor"
+	case "add", "init", "setup", "install":
+		return "import, or a text editor: servers are in dragoman.yaml"
+	case "stop", "down":
+		return "serve, ended with Ctrl-C or SIGTERM"
+	case "logs":
+		return "serve, which logs to standard error"
+	}
+	return ""
 }
 
 // nothingMore is for commands that take flags only.

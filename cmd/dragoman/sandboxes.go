@@ -10,6 +10,19 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/config"
 )
 
+// sandboxSubject is what the line about the system's sandboxes begins with.
+const sandboxSubject = "sandbox"
+
+// runsPrograms says whether any server is a program.
+func runsPrograms(cfg *config.Config) bool {
+	for _, s := range cfg.Servers {
+		if !s.Disabled && len(s.Argv()) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // sandboxes tells what this system gives to programs and which servers want more.
 // There is nothing to tell when no server is a program.
 func sandboxes(ctx context.Context, a *app.App, cfg *config.Config) []finding {
@@ -33,7 +46,7 @@ func sandboxes(ctx context.Context, a *app.App, cfg *config.Config) []finding {
 	if have.Bounded {
 		detail += ", " + have.Groups
 	}
-	out := []finding{{Status: passed, Kind: "machine", Subject: "sandbox", Detail: detail}}
+	out := []finding{{Status: passed, Kind: "machine", Subject: sandboxSubject, Detail: detail}}
 	for _, s := range programs {
 		f := finding{Status: warned, Kind: "machine", Subject: s.Name}
 		switch {

@@ -24,10 +24,11 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: `Run the gateway. Without a configuration it serves the built-in time server on
-127.0.0.1:8000. SIGHUP, a change of the file and "dragoman reload" take up a
-changed configuration; a faulty one is reported and changes nothing. SIGTERM and
-Ctrl-C let calls under way end first; a second Ctrl-C does not wait for them.`,
+		Long: `Run the gateway. Without a configuration it serves two built-in servers, time
+and database (a sample), on 127.0.0.1:8000. SIGHUP, a change of the file and
+"dragoman reload" take up a changed configuration; a faulty one is reported and
+changes nothing. SIGTERM and Ctrl-C let calls under way end first; a second
+Ctrl-C does not wait for them.`,
 		Example: `  dragoman serve
   dragoman serve -c dragoman.yaml --listen 127.0.0.1:9000
   dragoman serve -c ~/.cursor/mcp.json`,
@@ -84,6 +85,12 @@ func serve(cmd *cobra.Command, src *source, quiet bool) error {
 	if file := src.path(); file != "" {
 		triggers.Go(func() { r.onChange(ctx, file) })
 	}
+	triggers.Go(func() {
+		<-ctx.Done()
+		if cmd.Context().Err() != nil { // calls under way may take a while, in which nothing else is said
+			log.Info("stopping, a second signal does not wait for calls under way", "drain_timeout", a.Config().Shutdown.DrainTimeout.String())
+		}
+	})
 	err = server.Run(ctx)
 	stop()
 	triggers.Wait()
@@ -127,8 +134,13 @@ func greet(w io.Writer, addr, name string, cfg *config.Config) {
 	for _, s := range steps {
 		fmt.Fprintf(w, "  %s%s  %s\n", s.command, strings.Repeat(" ", widest-cells(s.command)), s.about)
 	}
-	if len(cfg.Auth.Tokens) > 0 {
+	switch auth := cfg.Auth; {
+	case len(auth.Tokens) > 0:
 		fmt.Fprintln(w, "\nCallers need a token: set DRAGOMAN_TOKEN for the commands above.")
+	case auth.Keys.Enabled:
+		fmt.Fprintln(w, "\nCallers need a key: dragoman token create makes one; set DRAGOMAN_TOKEN to it for the commands above.")
+	case auth.Guarded():
+		fmt.Fprintln(w, "\nCallers have to show who they are: docs/access.md says how.")
 	}
 	fmt.Fprintln(w)
 }

@@ -47,7 +47,7 @@ func (k *keeper) command(use, short, long string, n int, do job) *cobra.Command 
 		Use: use, Short: short, Long: long,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != n {
-				return exit(exitUsage, usageError(cmd, fmt.Errorf("want %s, got %d", count(n, "argument"), len(args))))
+				return exit(exitUsage, usageError(cmd, fmt.Errorf("want %s, got %d: %s %s", count(n, "argument"), len(args), cmd.Parent().CommandPath(), use)))
 			}
 			return nil
 		},

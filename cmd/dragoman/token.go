@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -189,7 +190,9 @@ func newTokenRevoke() *cobra.Command {
 	return k.command("revoke ID", "Revoke an API key", `Revoke an API key, by the ID that dragoman token list shows, which is the
 part after drg_. It ends on every gateway within 5 seconds, and cannot be
 brought back.`, 1, func(ctx context.Context, k *kept) error {
-		if err := keys.New(k.Store, keys.Options{}).Revoke(ctx, k.args[0]); err != nil {
+		if err := keys.New(k.Store, keys.Options{}).Revoke(ctx, k.args[0]); errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("%w; dragoman token list shows the IDs", err)
+		} else if err != nil {
 			return err
 		}
 		return k.told("is revoked", nil)

@@ -69,6 +69,9 @@ func decision(use, short, long, done string, do func(context.Context, *pin.Book,
 		if err != nil {
 			return err
 		}
+		if _, known := k.cfg.Servers[k.args[0]]; len(names) == 0 && !known {
+			return unknownServer(k.args[0], k.cfg.Source(), k.cfg)
+		}
 		if len(names) == 0 {
 			k.screen.say("nothing of %s waits for a decision", k.args[0])
 		}

@@ -62,6 +62,7 @@ func TestToolsAreComparedApprovedAndRejected(t *testing.T) {
 		{[]string{"reject", "time", "now"}, []string{"time tool now: rejected"}, 0},
 		{[]string{"approve", "time"}, []string{"time tool later: approved"}, 0},
 		{[]string{"approve", "time"}, []string{"nothing of time waits"}, 0},
+		{[]string{"approve", "tmie"}, nil, exitNotFound},
 		{[]string{"diff", "time"}, []string{"nothing waits for approval"}, 0},
 		{[]string{"diff", "--rejected"}, []string{"time tool now: rejected"}, 0},
 		{[]string{"approve", "time", "tool now"}, []string{"time tool now: approved"}, 0},
