@@ -47,6 +47,13 @@ func run(t *testing.T, text string) (*app.App, *app.Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := serve(t, a)
+	return a, s, "http://" + s.Addr().String()
+}
+
+// serve serves an App until the test ends.
+func serve(t *testing.T, a *app.App) *app.Server {
+	t.Helper()
 	s, err := a.Listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +72,7 @@ func run(t *testing.T, text string) (*app.App, *app.Server, string) {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return a, s, "http://" + s.Addr().String()
+	return s
 }
 
 func fetch(t *testing.T, method, url, body string, header ...string) (int, string) {

@@ -35,7 +35,9 @@ type doors struct {
 	ctx    context.Context // of sockets
 	cancel context.CancelFunc
 
-	calls atomic.Int64 // under way, subscriptions left out
+	calls   atomic.Int64 // under way, subscriptions left out
+	most    int64        // calls
+	streams streams
 
 	mu      sync.Mutex // guards what follows, and the beginning of sockets
 	sockets sync.WaitGroup
@@ -43,12 +45,23 @@ type doors struct {
 	closed  bool
 }
 
-// counted counts the calls of next.
+// counted counts the calls of next, and the subscriptions of clients that have no
+// session: who has one holds a stream, whatever it subscribes to.
 func (d *doors) counted(next mcp.Handler) mcp.Handler {
 	return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
 		if req.Method != "subscriptions/listen" {
-			d.calls.Add(1)
 			defer d.calls.Add(-1)
+			if d.calls.Add(1) > d.most {
+				return mcp.Result{}, mcp.Busy("the gateway has as many calls under way as limits.in_flight lets it; try again later", time.Second)
+			}
+			return next.Handle(ctx, req)
+		}
+		if req.Client != nil && req.Client.Revision.Modern() {
+			leave, refusal := d.streams.enter(ctx)
+			if refusal != nil {
+				return mcp.Result{}, refusal
+			}
+			defer leave()
 		}
 		return next.Handle(ctx, req)
 	})
@@ -76,7 +89,8 @@ func (d *doors) settle(ctx context.Context) bool {
 }
 
 func newDoors(a *App) *doors {
-	d := &doors{app: a, open: make(map[string]*door)}
+	limits := a.Config().Limits
+	d := &doors{app: a, most: int64(limits.InFlight), streams: streams{most: limits.StreamsPerPrincipal}, open: make(map[string]*door)}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }
@@ -111,10 +125,11 @@ func (d *doors) make(name string, handler mcp.Handler) *door {
 		MaxBodyBytes: int64(l.Body), Limits: jsonrpc.Limits{MaxDepth: l.Depth}, BodyTimeout: l.BodyTimeout,
 		WriteTimeout: l.WriteTimeout, KeepAlive: l.KeepAlive,
 		ReplayEvents: orNone(l.ReplayEvents), ReplayBytes: orNone(int(l.ReplayBytes)), Log: d.app.log,
+		Hold:      d.streams.enter,
 		Revocable: func(ctx context.Context) bool { return auth.Lifetime(ctx).Done() != nil },
 	})
 	made.sse = httpsse.NewServer(made.converse, httpsse.ServerOptions{
-		MaxSessions: l.StreamsPerPrincipal, MaxBodyBytes: int64(l.Body), BodyTimeout: l.BodyTimeout,
+		MaxSessions: l.Sessions, MaxBodyBytes: int64(l.Body), BodyTimeout: l.BodyTimeout,
 		WriteTimeout: l.WriteTimeout, KeepAlive: l.KeepAlive, Log: d.app.log,
 	})
 	return made
@@ -153,6 +168,12 @@ func (d *doors) socket(found *door, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer d.sockets.Done()
+	leave, refusal := d.streams.enter(r.Context())
+	if refusal != nil {
+		refuse(w, http.StatusTooManyRequests, refusal)
+		return
+	}
+	defer leave()
 	conn, err := websocket.Upgrade(w, r, websocket.Options{
 		MaxMessageBytes: int(found.cfg.Limits.Body), WriteTimeout: found.cfg.Limits.WriteTimeout,
 		PingInterval: found.cfg.Limits.KeepAlive,
@@ -188,13 +209,24 @@ func (d *doors) events(w http.ResponseWriter, r *http.Request) {
 		d.unknown(w, r)
 		return
 	}
+	if r.Method == http.MethodGet {
+		leave, refusal := d.streams.enter(r.Context())
+		if refusal != nil {
+			refuse(w, http.StatusTooManyRequests, refusal)
+			return
+		}
+		defer leave()
+	}
 	found.sse.ServeHTTP(w, r)
 }
 
 func (d *doors) unknown(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusNotFound, map[string]any{"jsonrpc": "2.0", "id": nil, "error": map[string]any{
-		"code": jsonrpc.CodeInvalidRequest, "message": "there is no server or view named " + r.PathValue("name"),
-	}})
+	refuse(w, http.StatusNotFound, mcp.Errorf(jsonrpc.CodeInvalidRequest, "there is no server or view named %s", r.PathValue("name")))
+}
+
+// refuse answers with an error of no request in particular.
+func refuse(w http.ResponseWriter, status int, err *mcp.Error) {
+	writeJSON(w, status, map[string]any{"jsonrpc": "2.0", "id": nil, "error": map[string]any{"code": err.Code, "message": err.Message}})
 }
 
 // close ends all sessions and streams, and waits for them. Calls of sessions that

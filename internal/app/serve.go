@@ -27,6 +27,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/guards"
 	"github.com/dragoman-mcp/dragoman/mcp"
+	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
 // Server answers clients over HTTP.
@@ -255,7 +256,7 @@ func (s *Server) contain(next http.Handler) http.Handler {
 					panic(v)
 				}
 				s.app.log.Error("request failed with a fault of ours", "path", r.URL.Path, "err", v, "stack", string(debug.Stack()))
-				writeJSON(w, http.StatusInternalServerError, map[string]any{"jsonrpc": "2.0", "id": nil, "error": map[string]any{"code": -32603, "message": "internal error"}})
+				refuse(w, http.StatusInternalServerError, mcp.Errorf(jsonrpc.CodeInternal, "internal error"))
 			}
 		}()
 		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {

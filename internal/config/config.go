@@ -154,10 +154,7 @@ type Limits struct {
 	Sessions int `yaml:"sessions" default:"10000" min:"1" max:"10000000"`
 	// Most streams (SSE, WebSocket, subscriptions) that one principal holds at once. Without tokens all callers are one
 	// principal.
-	StreamsPerPrincipal int `yaml:"streams_per_principal" default:"1024" min:"1" max:"1000000"`
-	// Most notifications that wait for one stream. When it is full, progress is dropped first; a stream that still
-	// cannot keep up is closed.
-	StreamQueue int `yaml:"stream_queue" default:"256" min:"1" max:"100000"`
+	StreamsPerPrincipal int `yaml:"streams_per_principal" default:"10000" min:"1" max:"1000000"`
 	// Most events kept per session for a client that comes back with Last-Event-ID.
 	ReplayEvents int `yaml:"replay_events" default:"256" min:"0" max:"100000"`
 	// Most bytes kept per session for a client that comes back with Last-Event-ID.

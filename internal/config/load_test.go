@@ -108,7 +108,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		{"directories", []string{cfg.Processes.LogDir, cfg.Processes.PidDir}, []string{filepath.Join(dir, "logs"), filepath.Join(home, "pids")}},
 		{"the rest of limits", cfg.Limits, config.Limits{Body: 8 << 20, Depth: 64, UpstreamResponse: 1 << 20, Header: 32 << 10,
 			HeaderTimeout: 5 * time.Second, BodyTimeout: 6 * time.Second, WriteTimeout: 7 * time.Second, IdleTimeout: 8 * time.Second,
-			KeepAlive: 9 * time.Second, Connections: 10, InFlight: 11, Sessions: 77, StreamsPerPrincipal: 12, StreamQueue: 13,
+			KeepAlive: 9 * time.Second, Connections: 10, InFlight: 11, Sessions: 77, StreamsPerPrincipal: 12,
 			ReplayEvents: 14, Parked: 15}},
 	}
 	for _, tt := range tests {

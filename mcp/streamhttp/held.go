@@ -153,21 +153,24 @@ func (h *held) finish(id jsonrpc.ID) {
 	delete(h.calls, id)
 }
 
-// enter counts a stream that is held open with GET.
-func (h *held) enter() *mcp.Error {
+// enter counts a stream that is held open with GET; leave counts it out.
+func (h *held) enter(ctx context.Context) (leave func(), refusal *mcp.Error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.getters >= h.server.o.MaxCalls {
-		return mcp.Errorf(mcp.CodeBusy, "%d streams of this session are open, no more are taken", h.getters)
+		return nil, mcp.Errorf(mcp.CodeBusy, "%d streams of this session are open, no more are taken", h.getters)
+	}
+	left, refusal := h.server.o.Hold(ctx)
+	if refusal != nil {
+		return nil, refusal
 	}
 	h.getters++
-	return nil
-}
-
-func (h *held) leave() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.getters--
+	return func() {
+		left()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.getters--
+	}, nil
 }
 
 // answer runs a request. A client of this era that goes away has cancelled

@@ -164,8 +164,9 @@ func (x *exchange) session() {
 		x.refuse(http.StatusNotAcceptable, "", mcp.Errorf(jsonrpc.CodeInvalidRequest, "Accept must list %s", mediaEvents))
 		return
 	}
-	if err := h.enter(); err != nil {
-		x.refuse(busyStatus(err), "", err)
+	var refusal *mcp.Error
+	if x.leave, refusal = h.enter(x.r.Context()); refusal != nil {
+		x.refuse(busyStatus(refusal), "", refusal)
 		return
 	}
 	last := x.r.Header.Get(headerLastEvent)
@@ -219,7 +220,7 @@ func (x *exchange) rejoin(h *held, st *stream, seq uint64) {
 func (x *exchange) resume(h *held, no, seq uint64) {
 	st := h.stream(no)
 	if st == nil {
-		h.leave()
+		x.leave()
 		x.refuse(http.StatusBadRequest, "", mcp.Errorf(jsonrpc.CodeInvalidRequest,
 			"no stream of this session has that Last-Event-ID, or what followed it is no longer kept"))
 		return
@@ -248,13 +249,14 @@ func (x *exchange) hold(h *held, st *stream, conn *eventWriter) {
 	if st.polls() {
 		poll = time.AfterFunc(x.s.o.PollAfter, func() { st.release() })
 	}
+	leave := x.leave // the stream has no need of the rest
 	over := func() {
 		if poll != nil {
 			poll.Stop()
 		}
 		conn.end()
 		st.left(conn)
-		h.leave()
+		leave()
 	}
 	if !x.s.o.Revocable(x.r.Context()) && x.r.ProtoAtLeast(1, 1) && conn.takeOver() {
 		x.s.tend(h, conn, over)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
 
@@ -43,6 +44,9 @@ type ServerOptions struct {
 	// item 6). By default connections are held as long as they last.
 	PollAfter time.Duration
 
+	// Hold is asked before a stream is held open with GET; leave is called when it
+	// has ended. By default only MaxCalls bounds them.
+	Hold func(ctx context.Context) (leave func(), refusal *mcp.Error)
 	// Revocable reports whether the context of a request may end though its client
 	// is still there, as with its credential: a stream that the request holds open
 	// ends with it. Others cost less memory; by default none may.
@@ -62,6 +66,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	setDefault(&o.ReplayBytes, 1<<20)
 	setDefault(&o.ReplayWindow, time.Minute)
 	setDefault(&o.Retry, time.Second)
+	if o.Hold == nil {
+		o.Hold = func(context.Context) (func(), *mcp.Error) { return func() {}, nil }
+	}
 	if o.Revocable == nil {
 		o.Revocable = func(context.Context) bool { return false }
 	}

@@ -111,6 +111,8 @@ type exchange struct {
 	r   *http.Request
 	out output
 	can accepted
+	// leave counts a stream that is held open out; nil where there is none.
+	leave func()
 	// loan is for the answer of a call. Not over HTTP/2, which may still read an
 	// answer that its client has given up when the writing of it has returned.
 	loan mcp.Loan
