@@ -33,7 +33,10 @@ func (h *house) none(r *replica, what string, principals ...string) {
 
 // stopped opens a link, goes on, and stops before the browser is led back: it gives
 // where to.
-func (b browser) stopped(link string) string {
+func (b browser) stopped(link string) string { return b.stoppedWith(link, nil) }
+
+// stoppedWith is stopped with a form that is filled in.
+func (b browser) stoppedWith(link string, fields url.Values) string {
 	b.t.Helper()
 	back := ""
 	b.CheckRedirect = func(req *http.Request, _ []*http.Request) error {
@@ -43,7 +46,7 @@ func (b browser) stopped(link string) string {
 		}
 		return nil
 	}
-	b.submit(link, nil)
+	b.submit(link, fields)
 	if back == "" {
 		b.t.Fatal("the browser was not led back")
 	}

@@ -45,6 +45,7 @@ type link struct {
 	Nonce     string    `json:"n"`
 	Until     time.Time `json:"u"`
 	Browser   string    `json:"b,omitempty"` // digest of a cookie, once a browser has opened it
+	As        int64     `json:"a,omitempty"` // when the local user who gave the password had been changed last, in nanoseconds since 1970
 	Proven    bool      `json:"k,omitempty"` // it is known otherwise than by a code that who logs in is the principal
 }
 

@@ -22,6 +22,7 @@ const (
 	sayBrowser = "This login was begun in another browser, or cookies are off. Go back to your application and ask again."
 	sayServer  = "This server is not configured any more, or in another way. Go back to your application and ask again."
 	sayAway    = "The server's authorization server cannot be used now. Try again later; the operator finds the reason in the gateway's log."
+	sayChanged = "Nothing was connected: your user was changed since you gave your password, or cannot be read now. Go back to your application and ask again."
 	sayOurs    = "Something does not work here. Try again in a while."
 )
 
@@ -112,13 +113,16 @@ func (b *Broker) goOn(w http.ResponseWriter, r *http.Request) {
 			b.stop(w, http.StatusForbidden, sayLink)
 			return
 		}
-		if _, err := known.Verify(r.Context(), p.User, r.PostForm.Get("password")); err != nil {
+		user, err := known.Verify(r.Context(), p.User, r.PostForm.Get("password"))
+		if err != nil {
 			b.o.Log.InfoContext(r.Context(), "login at a server was refused", "principal", l.Principal, "server", l.Server, "err", err)
 			p.Problem = "Wrong password, or too many attempts. Wait a moment before the next."
 			b.show(w, http.StatusUnauthorized, p)
 			return
 		}
-		l.Proven = true
+		if l.Proven = true; !user.Updated.IsZero() {
+			l.As = user.Updated.UnixNano()
+		}
 	}
 	b.send(w, r, s, l)
 }
@@ -273,6 +277,12 @@ func (b *Broker) finish(w http.ResponseWriter, r *http.Request, s *Server, f flo
 	keeping, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 	done := page{Step: "done", Server: s.name, Who: who}
+	if same, err := b.unchanged(keeping, f.Link); err != nil || !same {
+		s.takeBackLater(ctx, who, c)
+		s.log.WarnContext(ctx, "login at the server is not kept, since the user was changed meanwhile", "principal", who, "err", err)
+		b.stop(w, http.StatusForbidden, sayChanged)
+		return
+	}
 	if f.Link.proves() {
 		done.Step = "code"
 		done.Code, err = s.putAside(keeping, who, c)
@@ -284,6 +294,20 @@ func (b *Broker) finish(w http.ResponseWriter, r *http.Request, s *Server, f flo
 		return
 	}
 	b.show(w, http.StatusOK, done)
+}
+
+// unchanged says whether the local user who gave a password for a link is as then:
+// with another password, or disabled, all logins end, and this one was under way.
+func (b *Broker) unchanged(ctx context.Context, l link) (bool, error) {
+	name, local := strings.CutPrefix(l.Principal, "user:")
+	if l.As == 0 || !local {
+		return true, nil // no password was given
+	}
+	user, err := b.keeper.Load().State.Users.Get(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !user.Disabled && user.Updated.UnixNano() == l.As, err
 }
 
 // identity is who the gateway was when the login began.
