@@ -30,8 +30,9 @@ type Audit struct {
 	Arguments string `yaml:"arguments" default:"redacted" enum:"digest|redacted"`
 	// Most bytes of one call's arguments in the log.
 	ArgumentSize Size `yaml:"argument_size" default:"2KiB" min:"64" max:"64KiB"`
-	// How long the record before a call waits for others that share its way to the disk, up to eight times as long while they
-	// keep coming. What arrives while the disk is busy shares anyway.
+	// How long the record before a call waits for others that share its way to the disk: this long, or as long as a flush
+	// takes, at most four times this; and up to eight times this while they keep coming. Nobody waits when no others have
+	// come of late. What arrives while the disk is busy shares anyway.
 	Window time.Duration `yaml:"window" default:"500us" min:"0s" max:"100ms"`
 	// How long a call waits for its record to be on disk. Then it is refused.
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"10ms" max:"1m"`
