@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
 	"sync"
@@ -147,21 +148,31 @@ func greet(w io.Writer, addr, name string, cfg *config.Config) {
 
 // nextSteps are three commands that work as they stand.
 func nextSteps(url, file string, cfg *config.Config) []next {
-	look := next{"dragoman list tools --url " + url + "/mcp", "see what is there"}
+	self := selfName()
+	look := next{self + " list tools --url " + url + "/mcp", "see what is there"}
 	flag := ""
 	if file != builtinName && file != defaultFile {
 		flag = " -c " + file
 	}
-	steps := []next{{"dragoman doctor" + flag, "try every server"}, look, {"dragoman check" + flag, "check a changed file"}}
+	steps := []next{{self + " doctor" + flag, "try every server"}, look, {self + " check" + flag, "check a changed file"}}
 	for server, section := range cfg.Servers {
 		if section.Builtin == "time" && !section.Disabled {
-			steps[0] = next{"dragoman call " + server + ".now tz=Europe/Amsterdam" + flag, "call a tool"}
+			steps[0] = next{self + " call " + server + ".now tz=Europe/Amsterdam" + flag, "call a tool"}
 		}
 	}
 	if file == builtinName {
-		steps[2] = next{"dragoman import --all", "take over your servers"}
+		steps[2] = next{self + " import --all", "take over your servers"}
 	}
 	return steps
+}
+
+// selfName is what whoever started us can type to start us again: the name where
+// it is found, else the path that was typed, as bin/dragoman of a fresh build is.
+func selfName() string {
+	if _, err := exec.LookPath("dragoman"); err != nil {
+		return commandLine(os.Args[:1])
+	}
+	return "dragoman"
 }
 
 func count(n int, what string) string {

@@ -29,3 +29,16 @@ func TestGreetingSaysHowCallersShowWhoTheyAre(t *testing.T) {
 		})
 	}
 }
+
+func TestGreetingNamesTheProgramAsItCanBeCalled(t *testing.T) {
+	cfg, err := config.Parse(builtinName, []byte(builtinConfig), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	var out strings.Builder
+	greet(&out, "127.0.0.1:8000", builtinName, cfg)
+	if got, want := out.String(), "  "+commandLine(os.Args[:1])+" import --all"; !strings.Contains(got, want) {
+		t.Errorf("with no dragoman in PATH: got\n%s\nwant %q in it", got, want)
+	}
+}
