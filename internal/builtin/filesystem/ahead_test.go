@@ -49,7 +49,7 @@ func gated(t testing.TB, mount args) (*gate, args) {
 		g.store = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host // which is signed
-		}}
+		}, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }}
 		front := httptest.NewServer(g)
 		t.Cleanup(front.Close)
 		reach = clone(reach)

@@ -157,7 +157,7 @@ func told(err error, name string) error {
 		{volume.ErrBusy, "cannot be reached: the storage service has too much to do", "try again in a minute"},
 		{volume.ErrGarbled, "was not written: the storage service kept other bytes than were sent", "try again, or tell the operator that the service does not take large files as they are"},
 		{fs.ErrPermission, "is closed to the server", "ask the operator for the permissions of the file or bucket"},
-		{fs.ErrInvalid, "cannot be done with", "choose another path"},
+		{fs.ErrInvalid, "cannot be used for that: it is the same, or lies within", "choose another path"},
 		{volume.ErrChanged, "has changed", "read it again and repeat with the new etag"},
 		{volume.ErrIsDir, "is a directory", "call list for what is in it"},
 		{volume.ErrNotDir, "is not a directory", "call stat or read for a file"},
@@ -167,6 +167,9 @@ func told(err error, name string) error {
 		{volume.ErrTooLarge, "is too large", "write less"},
 	} {
 		if errors.Is(err, e.is) {
+			if e.is == fs.ErrNotExist && strings.HasPrefix(name, "/") {
+				e.now = "paths begin in the mount and not at the root of the machine; call list or search to see what is"
+			}
 			t := server.Errorf(e.now, "%s %s", quoted, e.what)
 			t.Err = err
 			return t

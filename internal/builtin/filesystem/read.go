@@ -40,6 +40,9 @@ type content struct {
 const maxTagged = 4 << 20
 
 func (f *files) read(ctx context.Context, c *server.Call, in readInput) (content, error) {
+	if in.Tail > 0 && (in.Head > 0 || in.Offset > 0 || in.Length > 0) {
+		return content{}, server.Errorf("give tail alone; head goes with offset and length", "tail does not go together with head, offset and length")
+	}
 	m, key, err := f.file(in.Path, false, false)
 	if err != nil {
 		return content{}, err
@@ -50,9 +53,17 @@ func (f *files) read(ctx context.Context, c *server.Call, in readInput) (content
 	}
 	defer func() { _ = file.Close() }()
 	if in.Cursor != "" {
-		if err := c.Resume(in.Cursor, &in); err != nil {
+		var next readInput // of which nothing is taken from the arguments, which may be those of the first call
+		if err := c.Resume(in.Cursor, &next); err != nil {
 			return content{}, err
 		}
+		if next.Path != in.Path {
+			return content{}, server.Errorf("give the path that the cursor is of, or leave out the cursor", "the cursor is of another file")
+		}
+		in = next
+	}
+	if size := file.Info().Size; in.Offset > size {
+		return content{}, server.Errorf("give a smaller offset", "%.200q has %d bytes, and ends before offset %d", in.Path, size, in.Offset)
 	}
 	c.Untrusted("the file " + m.shown(key))
 	begin, err := part(ctx, file, 0, f.firstPart(in))
@@ -170,6 +181,8 @@ func (f *files) text(ctx context.Context, c *server.Call, in readInput, r readin
 		decoded = tail(decoded, in.Tail)
 		if len(decoded) < len(whole) {
 			first += int64(r.form.Bytes(raw, len(whole)-len(decoded)))
+		} else if first > int64(r.form.BOM) {
+			r.out.Truncated = true // there are more lines, before what one answer has room for
 		}
 	case in.Head > 0:
 		decoded = head(decoded, in.Head)

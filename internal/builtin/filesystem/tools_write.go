@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/filesystem/text"
@@ -58,7 +59,11 @@ func (f *files) write(ctx context.Context, c *server.Call, in writeInput) (done,
 	if err != nil {
 		return done{}, server.Errorf("use base64 for bytes, or a name such as utf-8 or utf-16le", "cannot encode the text: %w", err)
 	}
-	return f.put(ctx, m, key, data, volume.Condition{Match: in.IfMatch, Absent: in.Create})
+	d, err := f.put(ctx, m, key, data, volume.Condition{Match: in.IfMatch, Absent: in.Create})
+	if errors.Is(err, fs.ErrExist) {
+		err = server.Errorf("leave out create to replace it, or choose another path", "%.200q is there already", in.Path)
+	}
+	return d, err
 }
 
 func (f *files) put(ctx context.Context, m *mount, key string, data []byte, when volume.Condition) (done, error) {
@@ -112,6 +117,9 @@ func (f *files) edit(ctx context.Context, c *server.Call, in editInput) (done, e
 	if err != nil {
 		return done{}, err
 	}
+	if len(in.Edits) == 0 {
+		return done{}, server.Errorf(`give edits, as in [{"old": "text", "new": "other text"}]`, "there is nothing to edit")
+	}
 	data, tag, err := m.whole(ctx, key, in.IfMatch)
 	if err != nil {
 		return done{}, told(err, in.Path)
@@ -130,7 +138,11 @@ func (f *files) edit(ctx context.Context, c *server.Call, in editInput) (done, e
 	}
 	after, spans, err := text.Edit(data, form, changes)
 	if err != nil {
-		return done{}, server.Errorf("read the file and give old exactly as it is there", "nothing was changed: %w", err)
+		next := "read the file and give old exactly as it is there"
+		if errors.Is(err, text.ErrAmbiguous) {
+			next = "give more of the text around it, or set all"
+		}
+		return done{}, server.Errorf(next, "nothing was changed: %w", err)
 	}
 	d := done{Path: m.shown(key), ETag: tag}
 	if !in.DryRun {
@@ -204,6 +216,9 @@ func (f *files) change(ctx context.Context, _ *server.Call, in changeInput) (don
 
 // ends gives both mounts and keys of a copy or move, each of them judged.
 func (f *files) ends(in changeInput, takes bool) (from, to *mount, keys [2]string, err error) {
+	if in.To == "" {
+		return nil, nil, keys, server.Errorf("give to, the path that it is to have", "to is missing")
+	}
 	if from, keys[0], err = f.file(in.Path, takes, takes); err != nil {
 		return nil, nil, keys, err
 	}
@@ -224,6 +239,9 @@ func (f *files) copy(ctx context.Context, in changeInput) (done, error) {
 		return from.copyWithin(ctx, in, keys, when)
 	}
 	file, err := from.volume.Open(ctx, keys[0])
+	if errors.Is(err, volume.ErrIsDir) {
+		return done{}, server.Errorf("copy the files in it one by one", "%.200q is a directory", in.Path)
+	}
 	if err != nil {
 		return done{}, told(err, in.Path)
 	}
@@ -237,7 +255,7 @@ func (f *files) copy(ctx context.Context, in changeInput) (done, error) {
 	}
 	defer func() { _ = body.Close() }()
 	info, err := to.volume.Put(ctx, keys[1], io.LimitReader(body, to.max), file.Info().Size, when)
-	return to.made(info, err, keys[1])
+	return to.made(info, to.taken(ctx, err, in, keys[1]), keys[1])
 }
 
 // copyWithin has the service copy an object.
@@ -281,9 +299,21 @@ func (f *files) move(ctx context.Context, in changeInput) (done, error) {
 	}
 	info, err := from.volume.Move(ctx, keys[0], keys[1], when)
 	if err != nil {
-		return done{}, told(err, in.To)
+		return done{}, told(to.taken(ctx, err, in, keys[1]), in.To)
 	}
 	return to.done(ctx, info, keys[1])
+}
+
+// taken says of a target that is a directory how to put something into it.
+func (m *mount) taken(ctx context.Context, err error, in changeInput, key string) error {
+	if !errors.Is(err, fs.ErrExist) && !errors.Is(err, volume.ErrIsDir) {
+		return err
+	}
+	if there, statErr := m.volume.Stat(ctx, key); statErr != nil || !there.Dir {
+		return err
+	}
+	inside := strings.TrimSuffix(in.To, "/") + "/" + path.Base(in.Path)
+	return server.Errorf("to put it there give the name, too: "+inside, "%.200q is a directory", in.To)
 }
 
 // moveAll moves a directory of a bucket object by object: those that were judged, and no others. When it ends early,

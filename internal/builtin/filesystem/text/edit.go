@@ -25,6 +25,9 @@ type Span struct {
 // ErrNotThere says that what is to be replaced is nowhere.
 var ErrNotThere = errors.New("the old text is not in the file")
 
+// ErrAmbiguous says that what is to be replaced once is there several times.
+var ErrAmbiguous = errors.New("the old text is there")
+
 // Edit makes changes one after the other. No byte outside of what is replaced changes. A line end in Old matches \n and
 // \r\n alike; those in New become what the replaced text has, or else what most lines of the file have.
 func Edit(data []byte, form Form, changes []Change) ([]byte, []Span, error) {
@@ -52,7 +55,7 @@ func (f Form) edit(data []byte, c Change) ([]byte, []Span, error) {
 	case len(found) == 0:
 		return nil, nil, ErrNotThere
 	case len(found) > 1 && !c.All:
-		return nil, nil, fmt.Errorf("the old text is there %d times, first in lines %d and %d; give more of it, or set all",
+		return nil, nil, fmt.Errorf("%w %d times, first in lines %d and %d", ErrAmbiguous,
 			len(found), p.line(data, found[0][0]), p.line(data, found[1][0]))
 	}
 	var out []byte
