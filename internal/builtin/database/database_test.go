@@ -48,6 +48,7 @@ func TestTheSampleNeedsNothing(t *testing.T) {
 		{"a plan", "explain", args{"sql": "select * from orders where customer_id = 3"}, `orders_of_customer`, false},
 		{"a name that is none is not pasted", "select", args{"table": "orders; drop table orders"}, `there is no table`, true},
 		{"a column that is none is not pasted", "select", args{"table": "orders", "columns": []string{"id from orders; --"}}, `has a column`, true},
+		{"a column beside a count of all rows", "select", args{"table": "orders", "columns": []string{"status", "count(*)"}}, `"status" has a value for each row, and count(*) one for all of them; add it to group`, true},
 		{"a value is no SQL", "select", args{"table": "customers", "where": []args{{"column": "name", "op": "=", "value": "' or 1=1 --"}}}, `"rows":[]`, false},
 		{"a table that is not there", "query", args{"sql": "select * from ordrs"}, `no such table: ordrs; look at the tables`, true},
 		{"a source that is not there", "query", args{"sql": "select 1", "source": "x"}, `take one of: sample`, true},
@@ -115,7 +116,7 @@ func TestWritingIsAnotherToolThatAsks(t *testing.T) {
 	for sql, want := range map[string]string{
 		"UPDATE t SET b = 'y'":               "would change 4 rows",
 		"SELECT 1":                           "does not change rows",
-		"DROP TABLE t":                       "does more than read",
+		"DROP TABLE t":                       "a change of the schema does more than change rows; send one INSERT",
 		"DELETE FROM t; DELETE FROM t":       "more than one statement",
 		"ATTACH DATABASE 'x.db' AS x":        "ATTACH",
 		"UPDATE sqlite_schema SET sql = 'x'": "may not be modified",

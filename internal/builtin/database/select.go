@@ -106,6 +106,9 @@ func (b *builder) build(in selectInput) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := b.single(in); err != nil {
+		return "", err
+	}
 	if len(in.Columns) == 0 {
 		columns = "*"
 	}
@@ -129,6 +132,22 @@ func (b *builder) build(in selectInput) (string, error) {
 		sql += " ORDER BY " + order
 	}
 	return sql, nil
+}
+
+// single refuses columns beside aggregates of all rows: some databases would give the value of any row.
+func (b *builder) single(in selectInput) error {
+	bare, aggregate := "", ""
+	for _, text := range in.Columns {
+		if _, err := b.column(text); err == nil {
+			bare = text
+		} else {
+			aggregate = text
+		}
+	}
+	if len(in.Group) > 0 || bare == "" || aggregate == "" {
+		return nil
+	}
+	return server.Errorf("add it to group, or leave it out", "%q has a value for each row, and %s one for all of them", bare, aggregate)
 }
 
 func (b *builder) from(in selectInput) (string, error) {

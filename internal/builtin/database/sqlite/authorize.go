@@ -54,7 +54,12 @@ func (c *conn) guard() error {
 			return allow
 		}
 		if why := judge(action, a, b); why != "" {
-			c.refused = why
+			if c.refused = why; c.writes {
+				c.refused = strings.Replace(why, "does more than read", "does more than change rows", 1)
+			}
+			if c.writes && strings.HasPrefix(strings.ToLower(a), "sqlite_") {
+				c.refused = "a change of the schema does more than change rows"
+			}
 			return deny
 		}
 		return allow

@@ -136,6 +136,8 @@ func (c *conn) told(ctx context.Context, err error) error {
 		return ctx.Err()
 	case errors.As(err, &refused):
 		return err
+	case c.refused != "" && c.writes:
+		return engine.Refuse("send one INSERT, UPDATE or DELETE", "%s", c.refused)
 	case c.refused != "":
 		return engine.Refuse("send one statement that only reads", "%s", c.refused)
 	case errors.Is(err, errTail):
