@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"strings"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"go.opentelemetry.io/otel/attribute"
@@ -63,9 +64,9 @@ func (t *tracer) start(ctx context.Context, req *mcp.Request, leg Leg) (context.
 	if leg.Side == Outgoing {
 		kind = trace.SpanKindClient
 	}
-	name := req.Method
+	name := strings.Clone(short(req.Method))
 	if title := titleOf(req); title != "" {
-		name += " " + title
+		name += " " + short(title)
 	}
 	ctx, otel := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attributesOf(req, leg)...))
 	next := *req
@@ -86,9 +87,10 @@ func titleOf(req *mcp.Request) string {
 // attributesOf describes a call. mcp.session.id is left out: who has a
 // session's id may use the session.
 func attributesOf(req *mcp.Request, leg Leg) []attribute.KeyValue {
+	name := strings.Clone(short(req.Name)) // a span outlives its request, of whose whole message the name is a part
 	attrs := make([]attribute.KeyValue, 0, 7)
 	attrs = append(attrs,
-		attribute.String("mcp.method.name", req.Method),
+		attribute.String("mcp.method.name", strings.Clone(short(req.Method))),
 		attribute.String("network.transport", string(leg.Transport)))
 	if req.Client != nil && req.Client.Revision != "" {
 		attrs = append(attrs, attribute.String("mcp.protocol.version", string(req.Client.Revision)))
@@ -97,13 +99,13 @@ func attributesOf(req *mcp.Request, leg Leg) []attribute.KeyValue {
 		attrs = append(attrs, attribute.String("dragoman.server", leg.Server))
 	}
 	switch {
-	case req.Name == "":
+	case name == "":
 	case req.Method == "tools/call":
-		attrs = append(attrs, attribute.String("gen_ai.tool.name", req.Name), attribute.String("gen_ai.operation.name", "execute_tool"))
+		attrs = append(attrs, attribute.String("gen_ai.tool.name", name), attribute.String("gen_ai.operation.name", "execute_tool"))
 	case req.Method == "prompts/get":
-		attrs = append(attrs, attribute.String("gen_ai.prompt.name", req.Name))
+		attrs = append(attrs, attribute.String("gen_ai.prompt.name", name))
 	case mcp.NameKey(req.Method) == "uri":
-		attrs = append(attrs, attribute.String("mcp.resource.uri", req.Name))
+		attrs = append(attrs, attribute.String("mcp.resource.uri", name))
 	}
 	return attrs
 }

@@ -193,6 +193,26 @@ func TestATraceBeginsHereWhenTheCallerHasNone(t *testing.T) {
 	}
 }
 
+// Thousands of spans may wait for the collector, each with what a caller has written.
+func TestASpanKeepsNoMoreOfACallThanItsName(t *testing.T) {
+	s := new(sink)
+	tel, _, done := startTraced(t, s, 1)
+	h := tel.Observe(mcp.HandlerFunc(func(context.Context, *mcp.Request) (mcp.Result, error) { return mcp.Result{}, nil }), incoming)
+	long := strings.Repeat("x", 1<<20)
+	for _, req := range []*mcp.Request{{Method: "tools/call", Name: long}, {Method: "prompts/get", Name: long}, {Method: "resources/read", Name: "file:///" + long}, {Method: long}} {
+		_, _ = h.Handle(t.Context(), req)
+	}
+	done()
+	if got := len(s.spans()); got != 4 {
+		t.Fatalf("got %d spans, want 4", got)
+	}
+	for _, span := range s.spans() {
+		if got := proto.Size(span); got > 4<<10 {
+			t.Errorf("%.20s… has %d bytes, want 4 KiB at most", span.Name, got)
+		}
+	}
+}
+
 func TestWhoBeganATraceDecidesWhetherItIsKept(t *testing.T) {
 	for _, tt := range []struct {
 		name, parent string
