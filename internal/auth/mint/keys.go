@@ -138,8 +138,11 @@ func (m *Mint) unseal(ctx context.Context, k *store.SigningKey) (*jwt.Signer, er
 		return current, nil
 	}
 	private, err := m.o.Sealer.Open(ctx, sealName(k.ID), k.Private)
-	if err != nil {
+	if _, local := m.o.Sealer.(localSealer); err != nil && local {
 		return nil, fmt.Errorf("decrypt signing key %s: %w; put back the session.secret, or the file beside the database, that it was made with", k.ID, err)
+	}
+	if err != nil { // a key service that is away, for one: nothing is to be put back
+		return nil, fmt.Errorf("decrypt signing key %s: %w", k.ID, err)
 	}
 	signer, err := jwt.NewSigner(private)
 	if err != nil {

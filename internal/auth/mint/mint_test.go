@@ -345,10 +345,25 @@ func TestPrivateKeysAreStoredEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := mint.Options{Issuer: issuer, Keys: s.SigningKeys, Denials: s.Denials, Users: s.Users, Feed: s.Feed, Sealer: other, Now: c.now}
-	if _, err := mint.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "decrypt signing key") {
+	if _, err := mint.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "decrypt signing key") || !strings.Contains(err.Error(), "put back the session.secret") {
 		t.Errorf("Open with another secret: %v, want an error that says so", err)
+	}
+	o.Sealer = away{}
+	if _, err := mint.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "the key service is sealed") || strings.Contains(err.Error(), "session.secret") {
+		t.Errorf("Open while the key service is away: %v, want that alone", err)
 	}
 	if _, err := mint.NewSealer([]byte("short")); err == nil {
 		t.Error("a short secret is taken")
 	}
+}
+
+// away is a key service that does nothing.
+type away struct{}
+
+func (away) Seal(context.Context, string, []byte) ([]byte, error) {
+	return nil, errors.New("the key service is sealed")
+}
+
+func (away) Open(context.Context, string, []byte) ([]byte, error) {
+	return nil, errors.New("the key service is sealed")
 }
