@@ -44,14 +44,6 @@ func ModernEdits(method string, r Result) []jsonrpc.Edit {
 	return edits
 }
 
-// ModernResult returns r with the members of [ModernEdits].
-func ModernResult(method string, r Result) Result {
-	if edits := ModernEdits(method, r); edits != nil {
-		return Result{r.With(edits...)}
-	}
-	return r
-}
-
 // Tagged returns a notification of a subscription as its subscriber must see
 // it: with the id of its subscriptions/listen request in _meta.
 func Tagged(n Notification, id jsonrpc.ID) Notification {
