@@ -282,7 +282,7 @@ func (c *Child) exitError(p *Process, uptime time.Duration, reason error) error 
 		reason = fmt.Errorf("perhaps by the kernel, for its memory_limit of %d MiB", limit>>20)
 	}
 	return &ExitError{Name: c.spec.Name, PID: p.PID(), Code: end.code, Signal: end.signal, Uptime: uptime,
-		Reason: reason, Stderr: p.Stderr()}
+		Reason: reason, Stderr: p.Stderr(), errand: c.spec.once}
 }
 
 // fail notes an end that nobody asked for, or a start that was none. Called with mu held.

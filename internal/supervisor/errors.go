@@ -43,6 +43,8 @@ type ExitError struct {
 	Uptime time.Duration // from start to exit
 	Reason error         // why the supervisor or the owner ended it, if they did; else nil
 	Stderr []string      // its last lines of standard error, oldest first
+
+	errand bool // it was no server's, but of a command that fetched for one
 }
 
 // Error is one line with the last words of the process.
@@ -54,7 +56,11 @@ func (e *ExitError) Error() string {
 	if e.Reason != nil {
 		how += fmt.Sprintf(" (%v)", e.Reason)
 	}
-	return fmt.Sprintf("server %q %s after %s%s", e.Name, how, round(e.Uptime), lastWords(e.Stderr))
+	who := fmt.Sprintf("server %q", e.Name)
+	if e.errand {
+		who = "it"
+	}
+	return fmt.Sprintf("%s %s after %s%s", who, how, round(e.Uptime), lastWords(e.Stderr))
 }
 
 // Unwrap gives the reason.

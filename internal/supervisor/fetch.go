@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/supervisor/parcel"
@@ -56,7 +55,7 @@ func newFetch(spec *Spec, gateway []string) *fetch {
 	case p.Local(spec.Dir, func(name string) string { return lookup(environ(gateway, spec.Env), name) }):
 		return nil // it is there already, and the launcher takes it from there
 	}
-	return &fetch{parcel: p, rules: rules, key: p.Key(rules.Scripts)}
+	return &fetch{parcel: p, rules: rules, key: p.Key(rules.Scripts, spec.Env)}
 }
 
 // Prepare fetches the child's package if that is to be done and has not been, and waits for it at most until ctx ends;
@@ -167,30 +166,4 @@ func (e *FetchError) Unwrap() error {
 		return missing
 	}
 	return nil
-}
-
-func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
-
-// Remedy says what to do, and is empty where the reason says it.
-func (e *FetchError) Remedy() string {
-	var exit *ExitError
-	switch {
-	case errors.Is(e.Err, errTime):
-		return fmt.Sprintf("if it needs longer than %s, set sandbox.fetch.timeout", e.rules.Timeout)
-	case errors.Is(e.Err, errSize):
-		return fmt.Sprintf("if it needs more than %s, set sandbox.fetch.size", mebibytes(e.rules.Bytes))
-	case errors.Is(e.Err, errTraffic):
-		return fmt.Sprintf("if it needs more than %s of downloads, set sandbox.fetch.size", mebibytes(e.rules.Bytes))
-	case !errors.As(e.Err, &exit):
-		return ""
-	}
-	said := strings.ToLower(strings.Join(exit.Stderr, " "))
-	if !e.rules.Scripts && (strings.Contains(said, "no-build") || strings.Contains(said, "source distribution")) {
-		return "it has to be built from source, which sandbox.fetch.scripts: true allows"
-	}
-	from := "it may come from every public address and from no private one"
-	if len(e.Hosts) > 0 {
-		from = "it may only come from " + strings.Join(e.Hosts, ", ")
-	}
-	return from + ", unless sandbox.fetch.hosts says otherwise"
 }

@@ -152,8 +152,9 @@ func TestAFetchThatFailsSaysWhatAndWhatToDoAndIsNotRepeatedAtOnce(t *testing.T) 
 		rules sandbox.Fetch
 		want  []string
 	}{
-		{"fail", sandbox.Fetch{Timeout: patience}, []string{`package x of server "test"`, "code 1", "E404", "registry.example", "sandbox.fetch.hosts"}},
+		{"fail", sandbox.Fetch{Timeout: patience}, []string{`package x of server "test"`, "npm install --prefix: it exited with code 1", "E404", "check its name and version", "registry.example has it"}},
 		{"hang", sandbox.Fetch{Timeout: 3 * time.Second}, []string{"time is used up", "sandbox.fetch.timeout"}},
+		{"large", sandbox.Fetch{Timeout: patience, Bytes: 1 << 20}, []string{"larger than it may be", "sandbox.fetch.size"}},
 		{"huge", sandbox.Fetch{Timeout: patience, Bytes: 1 << 20}, []string{"larger than it may be", "sandbox.fetch.size"}},
 	} {
 		t.Run(tt.mode, func(t *testing.T) {

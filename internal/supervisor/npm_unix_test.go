@@ -39,11 +39,13 @@ func fakeNpm(args []string) int {
 		return 1
 	case "hang":
 		return stubborn()
-	case "huge":
+	case "huge", "large": // the second ends at once
 		for _, name := range []string{"a", "b", "c"} { // none alone is too large
 			_ = os.WriteFile(filepath.Join(dir, name), make([]byte, 700<<10), 0o600)
 		}
-		return stubborn()
+		if mode == "huge" {
+			return stubborn()
+		}
 	case "download": // over the proxy, for as long as there is something
 		if c, err := net.Dial("tcp", sandbox.ProxyAddress); err == nil {
 			_, _ = io.Copy(io.Discard, c)

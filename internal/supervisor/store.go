@@ -215,7 +215,7 @@ func (s *store) tell(c *Child, t *trip, f *flight, err error) {
 		told.Package, told.Level, told.Notes = f.got.Package, f.got.Level.String(), append(f.got.remarks(), unrunNote(f.got.found.Unrun)...)
 		c.log.Info("package was fetched", "package", told.Package, "bytes", told.Bytes, "traffic", told.Traffic, "duration", told.Took, "notes", told.Notes)
 	} else {
-		c.log.Warn("package was not fetched", "package", told.Package, "err", err)
+		c.log.Warn("package was not fetched", "package", told.Package, "err", err, "hint", (&FetchError{Hosts: t.hosts, Err: err, rules: c.errand.rules}).Remedy())
 	}
 	if s.told != nil {
 		s.told(c.spec.Name, told)

@@ -86,11 +86,13 @@ func (t *trip) install() (*fetched, error) {
 			return nil, err
 		}
 	}
+	if t.bytes = weigh(t.dir); t.bytes > e.rules.Bytes { // the last command may have been quick
+		return nil, errSize
+	}
 	found, err := e.parcel.Find(t.dir, e.rules.Scripts)
 	if err != nil {
 		return nil, err
 	}
-	t.bytes = weigh(t.dir)
 	got := &fetched{dir: t.dir, found: found, Package: e.parcel.String(), At: time.Now().UTC(),
 		Level: min(t.spec.Sandbox.Level, system.Level), Open: !t.spec.Sandbox.NoNetwork}
 	if found.Version != "" && !strings.HasSuffix(got.Package, found.Version) {

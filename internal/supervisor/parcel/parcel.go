@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -232,9 +233,15 @@ func name(spec string) string {
 	return spec
 }
 
-// Key names the directory of a parcel: the same for all that fetch the same, whatever they do with it.
-func (p *Parcel) Key(scripts bool) string {
+// Key names the directory of a parcel: the same for all that fetch the same from the same place, whatever they do with
+// it. env are variables of its server's own: who names another registry must not get what others have from theirs.
+func (p *Parcel) Key(scripts bool, env map[string]string) string {
 	text := fmt.Sprintf("%s\x00%s\x00%s\x00%v\x00%v", p.kind, strings.Join(p.Specs, "\x00"), p.python, p.Moving, scripts)
+	for _, variable := range slices.Sorted(maps.Keys(env)) {
+		if p.namesPlace(variable) {
+			text += "\x00" + variable + "=" + env[variable]
+		}
+	}
 	sum := sha256.Sum256([]byte(text))
 	readable := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
@@ -243,6 +250,14 @@ func (p *Parcel) Key(scripts bool) string {
 		return '_'
 	}, strings.TrimLeft(name(p.Specs[0]), "@."))
 	return readable[:min(len(readable), 40)] + "-" + hex.EncodeToString(sum[:8])
+}
+
+// namesPlace reports whether a variable says where the client fetches from.
+func (p *Parcel) namesPlace(variable string) bool {
+	prefix := map[kind]string{npm: "npm_config_", bun: "", uv: "uv_", pipx: "pip_"}[p.kind] // bun has npm's, too
+	plain := strings.ReplaceAll(strings.ToLower(variable), "-", "_")
+	return IsSetting(variable) && strings.HasPrefix(plain, prefix) &&
+		regexp.MustCompile(`registry|index|find_links|userconfig|globalconfig|config_file$`).MatchString(plain)
 }
 
 // String is what is fetched, for people.

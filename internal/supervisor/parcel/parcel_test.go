@@ -106,18 +106,35 @@ func TestNothingOfAPackageIsRunWhileItIsFetchedUnlessThatIsAskedFor(t *testing.T
 func TestKeysAreTheSameForWhatIsFetchedTheSameWay(t *testing.T) {
 	same := [][2]string{{"npx -y x@1 a", "npx x@1 b"}, {"npx --package=x@1 y", "npx x@1"}, {"uvx x", "uv tool run x 1"}, {"bunx --bun x", "bun x x y"}}
 	for _, pair := range same {
-		if a, b := parse(t, pair[0]).Key(false), parse(t, pair[1]).Key(false); a != b {
+		if a, b := parse(t, pair[0]).Key(false, nil), parse(t, pair[1]).Key(false, nil); a != b {
 			t.Errorf("keys of %q and %q: got %s and %s, want one", pair[0], pair[1], a, b)
 		}
 	}
 	seen := map[string]string{}
 	for _, line := range []string{"npx x", "npx x@1", "npx x@latest", "npx -p x -p y z", "uvx x", "uvx x@latest", "uvx -p 3.12 x", "npx @scope/x", "bunx x", "bunx x@1", "pipx run x", "pipx run --no-cache x"} {
 		for _, scripts := range []bool{false, true} {
-			key := parse(t, line).Key(scripts)
+			key := parse(t, line).Key(scripts, nil)
 			if before, ok := seen[key]; ok || key != filepath.Base(key) || strings.HasPrefix(key, ".") {
 				t.Errorf("key of %q with scripts %v: got %q, which is also that of %q, or no name of a directory", line, scripts, key, before)
 			}
 			seen[key] = line
+		}
+	}
+}
+
+func TestKeysDifferWithThePlaceThatAServerNames(t *testing.T) {
+	seen := map[string]map[string]string{}
+	for _, env := range []map[string]string{nil, {"npm_config_registry": "https://a.example"}, {"npm_config_registry": "https://b.example"}, {"npm_config_@a:registry": "https://a.example"},
+		{"NPM_CONFIG_USERCONFIG": "/x"}} {
+		key := parse(t, "npx x").Key(false, env)
+		if before, ok := seen[key]; ok {
+			t.Errorf("key with %v: got that of %v", env, before)
+		}
+		seen[key] = env
+	}
+	for _, env := range []map[string]string{{"TOKEN": "x"}, {"registry": "x"}, {"npm_config_loglevel": "silly"}, {"PIP_INDEX_URL": "https://a.example"}} {
+		if got, want := parse(t, "npx x").Key(false, env), parse(t, "npx x").Key(false, nil); got != want {
+			t.Errorf("key with %v: got %s, want %s as without", env, got, want)
 		}
 	}
 }
