@@ -73,7 +73,14 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	for _, c := range cmd.Commands() {
 		names = append(append(names, c.Name()), c.Aliases...)
 	}
-	if own := ownWord(args[0]); own != "" && !cmd.HasParent() {
+	own := ""
+	switch {
+	case !cmd.HasParent():
+		own = ownWord(args[0])
+	case cmd.Name() == "tools" && args[0] == "list":
+		own = "list tools"
+	}
+	if own != "" {
 		err = fmt.Errorf("%w; here that is dragoman %s", err, own)
 	} else if guess := strict.Suggest(args[0], names); guess != "" {
 		err = fmt.Errorf("%w; did you mean %s?", err, guess)
@@ -91,7 +98,7 @@ func ownWord(word string) string {
 		return "stdio"
 	case "status", "ps", "servers":
 		return "list servers"
-	case "tool", "inspect":
+	case "tool", "inspect", "mcp":
 		return "list tools"
 	case "test", "health", "ping":
 		return "doctor"
