@@ -16,7 +16,8 @@ import (
 )
 
 // pages are those of the documentation that people write.
-var pages = []string{"README", "quickstart", "clients", "servers", "views", "operations", "errors", "migrate"}
+var pages = []string{"README", "quickstart", "clients", "servers", "views", "operations", "errors", "migrate",
+	"access", "audit", "egress", "policies", "sandbox", "secrets", "state", "upstream-auth"}
 
 // block is a fenced block of a page.
 type block struct{ language, text string }
@@ -40,6 +41,9 @@ func blocks(t *testing.T, page string) []block {
 // every block about a client as that client's file.
 func TestExamplesOfConfigurationAreGood(t *testing.T) {
 	anything := func(name string) (string, bool) {
+		if name == "REDIS_URL" {
+			return "redis://127.0.0.1:6379/0", true
+		}
 		return name + "-0123456789abcdef0123456789abcdef", !strings.HasPrefix(name, "DRAGOMAN_") && !strings.HasPrefix(name, "MCP_") && !strings.HasPrefix(name, "OTEL_")
 	}
 	envFile := regexp.MustCompile(`(?m)^ *env_file: .*$`) // a file that is not there
@@ -50,6 +54,9 @@ func TestExamplesOfConfigurationAreGood(t *testing.T) {
 				readAsClient(t, b)
 			case b.language == "yaml":
 				text := strings.NewReplacer("${file:", "${env:file_", "/run/secrets/", "").Replace(envFile.ReplaceAllString(b.text, ""))
+				if strings.HasPrefix(text, "    ") { // more of a server
+					text = "servers:\n  one:\n    url: https://one.example.org/mcp\n" + text
+				}
 				if _, err := config.Parse(page, []byte(text), anything); err != nil {
 					t.Errorf("docs/%s.md: %v in\n%s", page, err, b.text)
 				}
