@@ -10,18 +10,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/dragoman-mcp/dragoman/internal/app"
 	"github.com/dragoman-mcp/dragoman/internal/auth/users"
-	"github.com/dragoman-mcp/dragoman/internal/builtin"
-	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 	"github.com/dragoman-mcp/dragoman/internal/store/sqlite"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
@@ -42,46 +37,10 @@ func TestMain(m *testing.M) {
 
 const password = "correct horse battery"
 
-// serve runs a gateway whose state has the user alice, until the test ends.
+// serve runs a gateway with a server and a section auth until the test ends.
 func serve(t *testing.T, section string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "state.db")
-	addAlice(t, path)
-	text := fmt.Sprintf("listen: 127.0.0.1:0\nlog: {level: debug}\nstate: {path: %q}\nservers: {time: {builtin: time}}\nauth:\n%s\n", path, section)
-	cfg, err := config.Parse("test.yaml", []byte(text), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	a, err := app.Open(cfg, app.Options{Version: "test", Servers: builtin.Open, LogOutput: &log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := a.Listen(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		<-done
-		closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := a.Close(closing); err != nil {
-			t.Error(err)
-		}
-		for _, secret := range []string{password, "eyJ", "anything at all", "code=", "$argon2"} { // eyJ begins every JWT
-			if strings.Contains(log.String(), secret) {
-				t.Errorf("the log, at its most talkative, has %q in it", secret)
-			}
-		}
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	return "http://" + server.Addr().String()
+	return gateway(t, "servers: {time: {builtin: time}}\nauth:\n"+section+"\n")
 }
 
 // addAlice makes a state with the user alice.
