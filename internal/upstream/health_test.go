@@ -44,6 +44,9 @@ func TestAProcessThatHangsIsReplacedInTime(t *testing.T) {
 			u := newHouse(t).open(then(program(traits), eager))
 			run(t, u)
 			must(t, u, tool("echo", `{"text":"x"}`))
+			if traits == "legacy" {
+				pinged(t, u) // what has never answered a check is not judged by checks
+			}
 			before := strconv.Itoa(kill(t, u, syscall.SIGSTOP))
 			stopped := time.Now()
 			until(t, "the end of the process", func() bool {
@@ -196,6 +199,7 @@ func TestAProcessThatHangsWithCallsUnderWayIsRefusedAndThenReplaced(t *testing.T
 	for range 20 { // all of them quick: that it then takes its time is not like it
 		must(t, u, tool("echo", `{"text":"x"}`))
 	}
+	pinged(t, u)
 	before := kill(t, u, syscall.SIGSTOP)
 	under := start(t.Context(), u, tool("echo", `{"text":"x"}`))
 	until(t, "the server is out", func() bool { return !u.Status().Replicas[0].Healthy })
@@ -220,6 +224,7 @@ func TestAProcessThatComesToItselfIsNotReplaced(t *testing.T) {
 	for range 20 {
 		must(t, u, tool("echo", `{"text":"x"}`))
 	}
+	pinged(t, u)
 	file, lift := latch(t)
 	under := waiting(t, u, ledger, file) // which keeps it
 	id := kill(t, u, syscall.SIGSTOP)
