@@ -64,7 +64,8 @@ func certificates(t *testing.T, dir string) (roots *x509.CertPool, client tls.Ce
 func TestClientsWithCertificatesComeIn(t *testing.T) {
 	dir := t.TempDir()
 	roots, own := certificates(t, dir)
-	config := fmt.Sprintf("listen: 127.0.0.1:0\ntls: {cert: %[1]s/tls.crt, key: %[1]s/tls.key, client_ca: %[1]s/ca.crt}\nauth: {certificates: {enabled: true, roles: admin}}\nservers: {time: {builtin: time}}\n", dir)
+	config := fmt.Sprintf("listen: 127.0.0.1:0\ntls: {cert: %[1]s/tls.crt, key: %[1]s/tls.key, client_ca: %[1]s/ca.crt}\nauth: {certificates: {enabled: true, roles: admin}}\n"+
+		"reload: {may_lower_safety: true}\nservers: {time: {builtin: time}}\n", dir) // a new authority may let others in
 	a, s, plain := run(t, config)
 	address := "https" + strings.TrimPrefix(plain, "http")
 	who := func(t *testing.T, roots *x509.CertPool, certificates ...tls.Certificate) (int, string, int) {
