@@ -21,6 +21,7 @@ type Stateless struct {
 	ch     Channel
 	token  atomic.Int64
 	events chan struct{}
+	subs   *listening
 }
 
 var _ Handler = (*Stateless)(nil)
@@ -28,6 +29,7 @@ var _ Handler = (*Stateless)(nil)
 // NewStateless takes ch over; Close closes it.
 func NewStateless(ch Channel) *Stateless {
 	s := &Stateless{ch: ch, events: make(chan struct{})}
+	s.subs = newListening(ch, s.cancel)
 	go s.refuseEvents()
 	return s
 }
@@ -36,6 +38,7 @@ func NewStateless(ch Channel) *Stateless {
 func (s *Stateless) Close() error {
 	err := s.ch.Close()
 	<-s.events
+	s.subs.close()
 	return err
 }
 
@@ -55,6 +58,9 @@ func (s *Stateless) refuseEvents() {
 
 // Handle implements Handler.
 func (s *Stateless) Handle(ctx context.Context, req *Request) (Result, error) {
+	if req.Method == methodListen {
+		return s.subs.handle(ctx, req, s.pass)
+	}
 	out := Outgoing{Method: req.Method, Logs: req.LogLevel != "" && req.Notify != nil}
 	if req.ProgressToken != nil && req.Notify != nil {
 		out.ProgressToken = strconv.FormatInt(s.token.Add(1), 10)

@@ -41,6 +41,9 @@ func then(changes ...func(*config.Server)) func(*config.Server) {
 }
 
 func play(role string, args []string) int {
+	if role == "role:sdk" {
+		return playSDK()
+	}
 	if role != "role:server" {
 		fmt.Fprintln(os.Stderr, "no", role)
 		return 2

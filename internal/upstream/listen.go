@@ -150,6 +150,8 @@ func (r *replica) hear(ctx context.Context, l *link, req *mcp.Request, f *follow
 			f.tell(n.Method)
 		case again:
 			f.tellAll()
+		default:
+			again = true // what is acknowledged once more was interrupted
 		}
 	}
 	for delay := overhearMin; ctx.Err() == nil && !l.over(); delay = min(2*delay, overhearMax) {
