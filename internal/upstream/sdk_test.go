@@ -3,6 +3,8 @@ package upstream_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
 
@@ -37,25 +39,39 @@ func playSDK() int {
 }
 
 func TestASubscriberAtAServerOfTheGoSDKHearsOfAllWhenAnotherLeaves(t *testing.T) {
-	u := newHouse(t).open(then(program(), func(s *config.Server) { s.Command = []string{s.Command[0], "role:sdk"} }))
-	const updated = "notifications/resources/updated"
-	ctx, leave := context.WithCancel(t.Context())
-	stays := listen(t.Context(), u, `{"resourceSubscriptions":["a:b"]}`, client(0))
-	receive(t, "the acknowledgement", stays.heard)
-	leaves := listen(ctx, u, `{"resourceSubscriptions":["a:b","a:c"]}`, client(0))
-	receive(t, "the acknowledgement", leaves.heard)
-	must(t, u, tool("touch", `{"text":"a:b"}`))
-	for _, l := range []*listening{stays, leaves} {
-		if got := receive(t, "the update", l.heard); got != updated {
-			t.Errorf("heard %s, want %s", got, updated)
-		}
-	}
-	leave()
-	receive(t, "the end", leaves.ended)
-	for range 3 {
-		must(t, u, tool("touch", `{"text":"a:b"}`))
-		if got := receive(t, "the update", stays.heard); got != updated {
-			t.Errorf("heard %s, want %s", got, updated)
-		}
+	for transport, reach := range map[string]func(*testing.T) func(*config.Server){
+		"stdio": func(*testing.T) func(*config.Server) {
+			return then(program(), func(s *config.Server) { s.Command = []string{s.Command[0], "role:sdk"} })
+		},
+		"http": func(t *testing.T) func(*config.Server) {
+			server := sdkServer()
+			site := httptest.NewServer(sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, nil))
+			t.Cleanup(site.Close)
+			return func(s *config.Server) { s.URL = site.URL }
+		},
+	} {
+		t.Run(transport, func(t *testing.T) {
+			u := newHouse(t).open(reach(t))
+			const updated = "notifications/resources/updated"
+			ctx, leave := context.WithCancel(t.Context())
+			stays := listen(t.Context(), u, `{"resourceSubscriptions":["a:b"]}`, client(0))
+			receive(t, "the acknowledgement", stays.heard)
+			leaves := listen(ctx, u, `{"resourceSubscriptions":["a:b","a:c"]}`, client(0))
+			receive(t, "the acknowledgement", leaves.heard)
+			must(t, u, tool("touch", `{"text":"a:b"}`))
+			for _, l := range []*listening{stays, leaves} {
+				if got := receive(t, "the update", l.heard); got != updated {
+					t.Errorf("heard %s, want %s", got, updated)
+				}
+			}
+			leave()
+			receive(t, "the end", leaves.ended)
+			for range 3 {
+				must(t, u, tool("touch", `{"text":"a:b"}`))
+				if got := receive(t, "the update", stays.heard); got != updated {
+					t.Errorf("heard %s, want %s", got, updated)
+				}
+			}
+		})
 	}
 }

@@ -16,8 +16,13 @@ import (
 // errClosed is why a channel ended that its owner has closed.
 var errClosed = errors.New("closed")
 
-// maxEvents bounds what waits to be received from Events.
-const maxEvents = 256
+const (
+	// maxEvents bounds what waits to be received from Events.
+	maxEvents = 256
+	// streamWait bounds how long the first subscription waits for the standalone stream: some servers answer the
+	// request for it with the first event.
+	streamWait = time.Second
+)
 
 // channel is a session with a server of the older revisions. Each call is a POST
 // with a goroutine that reads its answer; one more reads the standalone stream.
@@ -26,6 +31,8 @@ type channel struct {
 	events chan jsonrpc.Message
 	done   chan struct{}
 	ready  chan struct{} // closed when the server may be asked for the standalone stream
+	asked  chan struct{} // closed when the server has answered that, or is not waited for
+	settle sync.Once     // closes asked
 	stop   context.CancelFunc
 	work   sync.WaitGroup
 
@@ -57,7 +64,7 @@ func (c *Client) Open() mcp.Channel {
 	ch := &channel{
 		c: c, stop: cancel,
 		events: make(chan jsonrpc.Message, maxEvents),
-		done:   make(chan struct{}), ready: make(chan struct{}),
+		done:   make(chan struct{}), ready: make(chan struct{}), asked: make(chan struct{}),
 		calls: make(map[jsonrpc.ID]*posting), tokens: make(map[string]*posting),
 	}
 	ch.work.Go(func() { ch.listen(ctx) })
@@ -141,6 +148,25 @@ func (ch *channel) begin() {
 	if !ch.begun {
 		ch.begun = true
 		close(ch.ready)
+	}
+}
+
+// awaitStream waits until the server has the standalone stream, or has said that it
+// gives none: updates before that are lost at servers that keep no events.
+func (ch *channel) awaitStream(ctx context.Context) {
+	ch.mu.Lock()
+	begun := ch.begun
+	ch.mu.Unlock()
+	if !begun {
+		return
+	}
+	timer := time.NewTimer(streamWait)
+	defer timer.Stop()
+	select {
+	case <-ch.asked:
+	case <-timer.C:
+		ch.settle.Do(func() { close(ch.asked) })
+	case <-ctx.Done():
 	}
 }
 

@@ -38,6 +38,9 @@ func (p *posting) forget() {
 // run makes the call.
 func (p *posting) run() {
 	defer p.forget()
+	if p.out.Method == "resources/subscribe" {
+		p.ch.awaitStream(p.ctx)
+	}
 	if err := p.post(p.ctx); err != nil {
 		p.call.Finish(err)
 	}

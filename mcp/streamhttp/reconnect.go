@@ -148,6 +148,7 @@ func (ch *channel) listen(ctx context.Context) {
 	again := reconnect{ch: ch}
 	for {
 		body, err := again.get(ctx)
+		ch.settle.Do(func() { close(ch.asked) })
 		switch {
 		case err == nil:
 			again.failed = 0
