@@ -284,6 +284,18 @@ func (f *feed) sharesWith(other *feed) bool {
 	return false
 }
 
+// end takes it that the server has ended a subscription without a response to it
+// (2026-07-28, basic/utilities/cancellation: over stdio with a notification).
+func (l *listening) end(id jsonrpc.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for f := range l.feeds {
+		if f.call != nil && f.call.ID() == id {
+			f.call.Deliver(jsonrpc.Message{ID: id, Result: EmptyResult().Object})
+		}
+	}
+}
+
 // close waits for all feeds. The channel must have been closed.
 func (l *listening) close() {
 	l.mu.Lock()

@@ -142,6 +142,23 @@ func TestWhatWasNotGrantedIsAskedForAgain(t *testing.T) {
 	second.hears(t, acknowledgement(`{"resourceSubscriptions":["a:b","a:c"]}`))
 }
 
+func TestAServerMayEndASubscriptionByItself(t *testing.T) {
+	s, peer := stateless(t)
+	first := subscribe(t, s, `{"resourceSubscriptions":["a:b"]}`)
+	id, _ := listened(peer)
+	wait(t, first.heard, "acknowledgement")
+	second := subscribe(t, s, `{"resourceSubscriptions":["a:c"]}`)
+	other, _ := listened(peer)
+	wait(t, second.heard, "acknowledgement")
+	peer.Send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"nobody's"}}`)
+	peer.Send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%s}}`, id)
+	if got, _ := wait(t, first.ended, "end"); got.err != nil {
+		t.Errorf("ended with %v, want a result", got.err)
+	}
+	peer.Send(`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:c","_meta":{"io.modelcontextprotocol/subscriptionId":%s}}}`, other)
+	second.hears(t, `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:c"`+own)
+}
+
 func TestSubscriptionsAreLostWithTheirConnection(t *testing.T) {
 	s, peer := stateless(t)
 	first := subscribe(t, s, `{"toolsListChanged":true}`)

@@ -42,12 +42,15 @@ func (s *Stateless) Close() error {
 	return err
 }
 
-// refuseEvents drops what belongs to no call. A server of this era sends no
-// requests; one that does is told so.
+// refuseEvents drops what belongs to no call, but for the end of a subscription. A
+// server of this era sends no requests; one that does is told so.
 func (s *Stateless) refuseEvents() {
 	defer close(s.events)
 	for msg := range s.ch.Events() {
 		if !msg.IsRequest() {
+			if msg.Method == methodCancelled {
+				s.subs.end(jsonrpc.ID(msg.Params.Get("requestId")))
+			}
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), cancelTimeout)
@@ -98,7 +101,7 @@ func (s *Stateless) cancel(ctx context.Context, id jsonrpc.ID) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
 	defer stop()
 	params := jsonrpc.Object{}.With(jsonrpc.Edit{Name: "requestId", Value: []byte(id)})
-	_ = s.ch.Send(ctx, jsonrpc.Message{Method: "notifications/cancelled", Params: params})
+	_ = s.ch.Send(ctx, jsonrpc.Message{Method: methodCancelled, Params: params})
 }
 
 // ResponseOf returns what a response says.

@@ -7,6 +7,7 @@ import (
 const (
 	methodListen       = "subscriptions/listen"
 	methodAcknowledged = "notifications/subscriptions/acknowledged"
+	methodCancelled    = "notifications/cancelled"
 	methodUpdated      = "notifications/resources/updated"
 	memberResources    = "resourceSubscriptions"
 )
