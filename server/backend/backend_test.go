@@ -329,6 +329,27 @@ func TestCache(t *testing.T) {
 	})
 }
 
+func TestCacheLoadsOnceWhatIsAskedForWhileALoadEnds(t *testing.T) {
+	c := backend.NewCache[int](backend.CacheOptions[int]{})
+	defer func() { _ = c.Close() }()
+	for round := range 5000 {
+		var loads atomic.Int32
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				_, _ = c.Get(t.Context(), strconv.Itoa(round), func(context.Context) (int, time.Duration, error) {
+					loads.Add(1)
+					return round, 0, nil
+				})
+			})
+		}
+		wg.Wait()
+		if n := loads.Load(); n != 1 {
+			t.Fatalf("round %d: loaded %d times, want once", round, n)
+		}
+	}
+}
+
 func TestCacheKeepsToItsBytes(t *testing.T) {
 	c := backend.NewCache(backend.CacheOptions[[]byte]{MaxBytes: 1 << 20, Bytes: func(b []byte) int { return len(b) }})
 	defer func() { _ = c.Close() }()

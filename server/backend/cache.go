@@ -90,6 +90,9 @@ func (c *Cache[V]) Get(ctx context.Context, key string, load func(ctx context.Co
 	}
 	c.loads.Add(1)
 	result := c.flight.DoChan(key, func() (any, error) {
+		if e, ok := c.kept.GetIfPresent(key); ok { // another load has ended since the look above
+			return e.value, nil
+		}
 		// The values of the first caller's context are kept: who asks is the same
 		// for all of one key.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.o.LoadTimeout)
@@ -135,7 +138,6 @@ func (c *Cache[V]) Peek(key string) (V, bool) {
 // Set keeps a value for ttl; 0 means TTL.
 func (c *Cache[V]) Set(key string, v V, ttl time.Duration) {
 	c.kept.Set(key, entry[V]{v, cmp.Or(ttl, c.o.TTL)})
-
 }
 
 // Forget removes a value.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/server/backend"
@@ -58,6 +59,7 @@ type signer struct {
 	Credential
 	client *http.Client
 	tokens *backend.Cache[string] // nil unless oauth2
+	drop   sync.Mutex             // held while a token is forgotten
 }
 
 // sign puts the credential into a request. It returns the token that it used, for
@@ -98,7 +100,11 @@ func (s *signer) key(req *http.Request) {
 }
 
 // spent forgets a token that was refused, unless another call has a new one by now.
+// Of several calls that were refused together one forgets it: the next could take
+// what was fetched in between for it.
 func (s *signer) spent(token string) {
+	s.drop.Lock()
+	defer s.drop.Unlock()
 	if now, ok := s.tokens.Peek("token"); ok && now == token {
 		s.tokens.Forget("token")
 	}
