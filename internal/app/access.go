@@ -34,7 +34,7 @@ func (a *App) openAccess(cfg *config.Config) error {
 		if err != nil {
 			return err
 		}
-		book := pin.New(pin.Options{Mode: cfg.Access.Pinning, Store: state.Pins, Changed: a.refresh, Log: a.log})
+		book := pin.New(pin.Options{Mode: cfg.Access.Pinning, Store: state.Pins, Changed: a.refresh, Called: a.defined, Log: a.log})
 		d.Definitions = book
 		a.access.follow = func() { _ = book.Run(a.ctx, state.Feed) } // it ends with ctx only
 	}
@@ -61,6 +61,14 @@ func (a *App) decided(ctx context.Context, q policy.Question, d policy.Decision)
 		a.audit.Refused(ctx, q.Resource.Server, &mcp.Request{Method: string(q.Action), Name: q.Resource.Name})
 	}
 	return ctx
+}
+
+// defined has the definition of what is called in the audit log, with the call.
+func (a *App) defined(ctx context.Context, hash string) context.Context {
+	if a.audit == nil {
+		return ctx
+	}
+	return audit.WithDefinition(ctx, hash)
 }
 
 // guarded returns a server as callers get at it: behind the policy, and with

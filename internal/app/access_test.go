@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -77,6 +78,46 @@ reload: {may_lower_safety: true}
 	}
 	if d := cmp.Diff(want, records(t, dir, ann, bob)); d != "" {
 		t.Errorf("records differ (-want +got):\n%s", d)
+	}
+}
+
+// Of a definition that is pinned the hash is on record with each call of it, so that
+// it can be told later what the caller was shown.
+func TestTheDefinitionThatWasCalledIsRecorded(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "audit")
+	a, _, url := run(t, `
+listen: 127.0.0.1:0
+auth: {tokens: [{name: ann, token: `+ann+`}]}
+servers: {time: {builtin: time}}
+access: {pinning: first_sight}
+audit: {dir: `+log+`}
+state: {path: `+filepath.Join(dir, "state.db")+`}
+`)
+	const now, convert = `"name":"time__now","arguments":{},`, `"name":"time__convert","arguments":{"time":"09:30","to":"UTC"},`
+	as(t, url, ann, "tools/call", "time__now", now)
+	as(t, url, ann, "tools/call", "time__convert", convert)
+	as(t, url, ann, "tools/call", "time__now", now)
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defined := make(map[string][]string)
+	err := audit.Tail(t.Context(), log, 100, false, func(line []byte) error {
+		var r struct{ Kind, Name, Definition, Decision string }
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
+		}
+		if r.Kind == "intent" {
+			defined[r.Name] = append(defined[r.Name], r.Decision+" "+r.Definition)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	called, other := defined["now"], defined["convert"]
+	if len(called) != 2 || len(other) != 1 || called[0] != called[1] || called[0] == other[0] || !regexp.MustCompile("^allow [0-9a-f]{64}$").MatchString(called[0]) {
+		t.Errorf("on record are %q, want the hash of the definition of each", defined)
 	}
 }
 

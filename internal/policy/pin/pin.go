@@ -65,8 +65,11 @@ type Options struct {
 	// Changed is told of servers whose approvals have changed, so that lists made
 	// before are made anew.
 	Changed func(server string)
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Called returns the context in which a tool or prompt is called, whose approved
+	// definition has this hash; that of the call when it is nil.
+	Called func(ctx context.Context, hash string) context.Context
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Book knows the pins of all servers. It may be used concurrently.
@@ -84,6 +87,9 @@ func New(o Options) *Book {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Called == nil {
+		o.Called = func(ctx context.Context, _ string) context.Context { return ctx }
 	}
 	if o.Changed == nil {
 		o.Changed = func(string) {}
@@ -284,20 +290,20 @@ func (b *Book) drop(ctx context.Context, older map[string]store.Pin) error {
 }
 
 // status is what is known of a name now: the state of the definition that the
-// server gives, empty when it gives none.
-func (b *Book) status(ctx context.Context, server string, n name) (state string, err error) {
+// server gives, empty when it gives none, and its hash.
+func (b *Book) status(ctx context.Context, server string, n name) (state, hash string, err error) {
 	p := b.page(server)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := b.load(ctx, p); err != nil {
-		return "", err
+		return "", "", err
 	}
 	hash, ok := p.seen[n]
 	if !ok {
-		return "", nil
+		return "", "", nil
 	}
 	if one, ok := p.pins[n][hash]; ok {
-		return one.State, nil
+		return one.State, hash, nil
 	}
-	return quarantined, nil
+	return quarantined, hash, nil
 }

@@ -69,7 +69,7 @@ func (w *watched) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, err
 
 // launched checks that the server is started as it was approved.
 func (w *watched) launched(ctx context.Context) error {
-	state, err := w.b.status(ctx, w.server, w.launch.name)
+	state, _, err := w.b.status(ctx, w.server, w.launch.name)
 	if err == nil && state == "" {
 		var ok []bool
 		if ok, err = w.b.judge(ctx, w.server, []sight{w.launch}); err == nil && ok[0] {
@@ -162,7 +162,7 @@ const maxLook = 100
 // call lets a call of what is approved through. What was never seen is looked
 // for in the server's list, as the caller would see it.
 func (w *watched) call(ctx context.Context, req *mcp.Request, n name, method string) (mcp.Result, error) {
-	state, err := w.b.status(ctx, w.server, n)
+	state, hash, err := w.b.status(ctx, w.server, n)
 	if err != nil {
 		return mcp.Result{}, w.unknown(ctx, err)
 	}
@@ -170,13 +170,13 @@ func (w *watched) call(ctx context.Context, req *mcp.Request, n name, method str
 		if err := w.look(ctx, req, method); err != nil {
 			return mcp.Result{}, err
 		}
-		if state, err = w.b.status(ctx, w.server, n); err != nil {
+		if state, hash, err = w.b.status(ctx, w.server, n); err != nil {
 			return mcp.Result{}, w.unknown(ctx, err)
 		}
 	}
 	switch state {
 	case approved:
-		return w.next.Handle(ctx, req)
+		return w.next.Handle(w.b.o.Called(ctx, hash), req)
 	case "":
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "unknown %s: %s", n.kind, n.name)
 	}
