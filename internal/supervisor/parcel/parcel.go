@@ -98,6 +98,29 @@ func option(word string, rest []string) (name, value string, left []string, err 
 	return name, rest[0], rest[1:], nil
 }
 
+// options reads the options before a package of Python's, and returns what follows them: alone takes those without a
+// value, take the others; each says whether it knows the option.
+func options(words []string, alone func(word string) bool, take func(name, value string) bool) ([]string, error) {
+	for len(words) > 0 && strings.HasPrefix(words[0], "-") {
+		word := words[0]
+		if words = words[1:]; alone(word) {
+			continue
+		}
+		name, value, left, err := option(word, words)
+		if err != nil {
+			return nil, err
+		}
+		if !take(name, value) {
+			return nil, other("%s is not known here", name)
+		}
+		words = left
+	}
+	if len(words) == 0 {
+		return nil, other("no package is named")
+	}
+	return words, nil
+}
+
 // parseNpm reads what follows npx or npm exec.
 func parseNpm(p *Parcel, words []string) (*Parcel, error) {
 	var err error
@@ -168,28 +191,23 @@ func parseExec(p *Parcel, words []string) (*Parcel, error) {
 func parseUv(p *Parcel, words []string) (*Parcel, error) {
 	var from string
 	var with []string
-	for len(words) > 0 && strings.HasPrefix(words[0], "-") {
-		word := words[0]
-		if words = words[1:]; word == "-q" || word == "--quiet" || word == "--no-progress" {
-			continue
-		}
-		name, value, left, err := option(word, words)
-		switch {
-		case err != nil:
-			return nil, err
-		case name == "--from":
+	words, err := options(words, func(word string) bool {
+		return word == "-q" || word == "--quiet" || word == "--no-progress"
+	}, func(name, value string) bool {
+		switch name {
+		case "--from":
 			from = value
-		case name == "--with" || name == "-w":
+		case "--with", "-w":
 			with = append(with, strings.Split(value, ",")...)
-		case name == "--python" || name == "-p":
+		case "--python", "-p":
 			p.python = value
 		default:
-			return nil, other("%s is not known here", name)
+			return false
 		}
-		words = left
-	}
-	if len(words) == 0 {
-		return nil, other("no package is named")
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
 	p.Program, p.Args = words[0], words[1:]
 	if from == "" {

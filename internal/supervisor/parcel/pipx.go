@@ -13,33 +13,30 @@ import (
 func parsePipx(p *Parcel, words []string) (*Parcel, error) {
 	var spec string
 	var with []string
-	for len(words) > 0 && strings.HasPrefix(words[0], "-") {
-		word := words[0]
-		words = words[1:]
+	words, err := options(words, func(word string) bool {
 		switch word {
 		case "-q", "--quiet", "-v", "--verbose", "--no-path-check":
-			continue
 		case "--no-cache", "--refresh":
 			p.Moving = true
-			continue
+		default:
+			return false
 		}
-		name, value, left, err := option(word, words)
-		switch {
-		case err != nil:
-			return nil, err
-		case name == "--spec":
+		return true
+	}, func(name, value string) bool {
+		switch name {
+		case "--spec":
 			spec = value
-		case name == "--with":
+		case "--with":
 			with = append(with, value)
-		case name == "--python":
+		case "--python":
 			p.python = value
 		default:
-			return nil, other("%s is not known here", name)
+			return false
 		}
-		words = left
-	}
-	if len(words) == 0 {
-		return nil, other("no package is named")
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
 	p.Program, p.Args = words[0], words[1:]
 	if spec == "" {
