@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth/mint"
+	"github.com/dragoman-mcp/dragoman/internal/auth/users"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 )
 
@@ -97,7 +98,8 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request) {
 		s.broken(w, r, err)
 		return
 	}
-	if same, err := s.unchanged(r.Context(), code); err != nil {
+	// The family is there by now, so that a change is either seen here or ends it.
+	if same, err := users.Unchanged(r.Context(), s.o.State.Users, code.User, code.As); err != nil {
 		s.broken(w, r, err)
 		return
 	} else if !same {
@@ -106,17 +108,6 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.give(w, r, mint.Grant{User: code.User, Client: code.Client, Audience: resources, Scopes: code.Scopes, Family: family}, secret)
-}
-
-// unchanged says whether the user of a code is as when the password was given: with
-// another password, or disabled, all logins end, and this one was under way. Who asks
-// has added the family before, so that a change is either seen here or ends it.
-func (s *Server) unchanged(ctx context.Context, code request) (bool, error) {
-	user, err := s.o.State.Users.Get(ctx, code.User)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && !user.Disabled && user.Updated.Equal(code.As), err
 }
 
 // refresh gives a new access token and a new refresh token for a refresh token.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth/oauth"
+	"github.com/dragoman-mcp/dragoman/internal/auth/users"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 )
 
@@ -296,18 +297,13 @@ func (b *Broker) finish(w http.ResponseWriter, r *http.Request, s *Server, f flo
 	b.show(w, http.StatusOK, done)
 }
 
-// unchanged says whether the local user who gave a password for a link is as then:
-// with another password, or disabled, all logins end, and this one was under way.
+// unchanged says whether the local user who gave a password for a link is as then.
 func (b *Broker) unchanged(ctx context.Context, l link) (bool, error) {
 	name, local := strings.CutPrefix(l.Principal, "user:")
 	if l.As == 0 || !local {
 		return true, nil // no password was given
 	}
-	user, err := b.keeper.Load().State.Users.Get(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && !user.Disabled && user.Updated.UnixNano() == l.As, err
+	return users.Unchanged(ctx, b.keeper.Load().State.Users, name, time.Unix(0, l.As))
 }
 
 // identity is who the gateway was when the login began.

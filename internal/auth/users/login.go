@@ -136,3 +136,14 @@ func (u *Users) reserved(ctx context.Context, do func() hash) (hash, error) {
 	}
 	return do(), nil
 }
+
+// Unchanged reports whether a user is there, is not disabled, and has not been changed
+// since. With another password, or disabled, all logins of a user end: whoever has
+// begun one with the user as it was then asks before it is worth anything.
+func Unchanged(ctx context.Context, table store.Users, name string, since time.Time) (bool, error) {
+	user, err := table.Get(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !user.Disabled && user.Updated.Equal(since), err
+}
