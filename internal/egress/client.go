@@ -2,6 +2,7 @@ package egress
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,8 +51,17 @@ func (n *Network) Client(o ClientOptions) *http.Client {
 
 // Transport returns what Client sends each request with: it judges the URL, opens
 // the body and bounds it. It follows no redirects, and all the time that a request
-// takes is bounded by the request's context alone.
+// takes is bounded by the request's context alone (see Within).
 func (n *Network) Transport(o ClientOptions) http.RoundTripper { return n.courier(o) }
+
+// Within returns a context that ends after limit, if ctx does not end sooner; then it
+// is ctx itself, which costs nothing. Call the function when the answer has been read.
+func Within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if until, bounded := ctx.Deadline(); bounded && time.Until(until) <= limit {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
+}
 
 func (n *Network) courier(o ClientOptions) *courier {
 	o.MaxBodyBytes = cmp.Or(o.MaxBodyBytes, 10<<20)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,19 +47,12 @@ func newVisitor(n *server.Network, cfg *settings, version string, cache *httpcac
 	if cfg.Languages != "" {
 		header.Set("Accept-Language", cfg.Languages)
 	}
-	limit := cmpOr(cfg.Limits.Time, time.Minute)
+	limit := cmp.Or(cfg.Limits.Time, time.Minute)
 	return &visitor{
 		sends: n.Transport(server.ClientOptions{MaxBodyBytes: int64(cfg.MaxBody)}), limit: limit,
 		cache: cache, header: header,
 		hosts: newHosts(n.Client(server.ClientOptions{MaxBodyBytes: maxRobots, Timeout: robotsTimeout}), cfg, agent, now),
 	}
-}
-
-func cmpOr(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }
 
 // ask is what to visit, for whom, and how.
@@ -162,11 +156,8 @@ func (v *visitor) once(ctx context.Context, a ask, u *url.URL) (*httpcache.Answe
 }
 
 func (v *visitor) send(ctx context.Context, h *host, url string, header http.Header) (*httpcache.Answer, error) {
-	if until, bounded := ctx.Deadline(); !bounded || time.Until(until) > v.limit {
-		shorter, cancel := context.WithTimeout(ctx, v.limit)
-		defer cancel()
-		ctx = shorter
-	}
+	ctx, cancel := egress.Within(ctx, v.limit)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

@@ -140,7 +140,7 @@ func (s *Sender) repeated(ctx context.Context, m *Message, signers []*signer, kn
 	repeatable := m.Repeatable || idempotent(m.Method) || key != ""
 	err := s.o.Retry.Do(ctx, func(ctx context.Context) error {
 		answer = nil
-		req := s.request(ctx, m, known)
+		req := s.request(m, known)
 		if key != "" {
 			req.Header.Set(s.o.IdempotencyHeader, key)
 		}
@@ -184,7 +184,7 @@ func (s *Sender) judge(ctx context.Context, repeatable bool, a *Answer, err erro
 	return err
 }
 
-func (s *Sender) request(ctx context.Context, m *Message, known *kept) *http.Request {
+func (s *Sender) request(m *Message, known *kept) *http.Request {
 	at := *m.URL // signers add to the query
 	req := &http.Request{
 		Method: m.Method, URL: &at, Host: at.Host, Header: m.Header.Clone(),
@@ -201,7 +201,7 @@ func (s *Sender) request(ctx context.Context, m *Message, known *kept) *http.Req
 	if known != nil {
 		known.condition(req.Header)
 	}
-	return req.WithContext(ctx)
+	return req
 }
 
 // once sends a request when its turn has come and reads the answer.
@@ -227,12 +227,9 @@ func (s *Sender) once(ctx context.Context, req *http.Request) (*Answer, error) {
 
 // exchange sends a request, once, and reads the answer.
 func (s *Sender) exchange(ctx context.Context, req *http.Request) (*Answer, error) {
-	if until, bounded := ctx.Deadline(); !bounded || time.Until(until) > s.o.Timeout {
-		ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
-		defer cancel()
-		req = req.WithContext(ctx)
-	}
-	res, err := s.o.Transport.RoundTrip(req)
+	ctx, cancel := egress.Within(ctx, s.o.Timeout)
+	defer cancel()
+	res, err := s.o.Transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		s.sent(0)
 		return nil, err
