@@ -189,7 +189,7 @@ func (d *doctor) run(cmd *cobra.Command) error {
 	for _, f := range machine {
 		r.subjects = max(r.subjects, cells(f.Subject))
 	}
-	if runsPrograms(cfg) {
+	if len(started(cfg)) > 0 {
 		r.subjects = max(r.subjects, len(sandboxSubject))
 	}
 	alone := modest(cfg)

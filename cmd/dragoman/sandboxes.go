@@ -13,25 +13,21 @@ import (
 // sandboxSubject is what the line about the system's sandboxes begins with.
 const sandboxSubject = "sandbox"
 
-// runsPrograms says whether any server is a program.
-func runsPrograms(cfg *config.Config) bool {
-	for _, s := range cfg.Servers {
-		if !s.Disabled && len(s.Argv()) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// sandboxes tells what this system gives to programs and which servers want more.
-// There is nothing to tell when no server is a program.
-func sandboxes(ctx context.Context, a *app.App, cfg *config.Config) []finding {
+// started are the servers that are programs, by name.
+func started(cfg *config.Config) []config.Server {
 	var programs []config.Server
 	for _, name := range slices.Sorted(maps.Keys(cfg.Servers)) {
 		if s := cfg.Servers[name]; !s.Disabled && len(s.Argv()) > 0 {
 			programs = append(programs, s)
 		}
 	}
+	return programs
+}
+
+// sandboxes tells what this system gives to programs and which servers want more.
+// There is nothing to tell when no server is a program.
+func sandboxes(ctx context.Context, a *app.App, cfg *config.Config) []finding {
+	programs := started(cfg)
 	if len(programs) == 0 {
 		return nil
 	}
