@@ -240,7 +240,7 @@ func (m *Mux) logger() *Call {
 // has, the same for all callers.
 func ofSession(method string) bool {
 	switch method {
-	case "ping", "initialize", "server/discover", "logging/setLevel", "subscriptions/listen", "resources/subscribe", "resources/unsubscribe",
+	case "ping", "initialize", "server/discover", "logging/setLevel", methodListen, "resources/subscribe", "resources/unsubscribe",
 		"tools/list", "prompts/list", "resources/list", "resources/templates/list":
 		return true
 	}

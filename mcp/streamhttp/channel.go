@@ -154,11 +154,10 @@ func (ch *channel) begin() {
 // awaitStream waits until the server has the standalone stream, or has said that it
 // gives none: updates before that are lost at servers that keep no events.
 func (ch *channel) awaitStream(ctx context.Context) {
-	ch.mu.Lock()
-	begun := ch.begun
-	ch.mu.Unlock()
-	if !begun {
-		return
+	select {
+	case <-ch.ready:
+	default:
+		return // it has not been asked for
 	}
 	timer := time.NewTimer(streamWait)
 	defer timer.Stop()
