@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -113,18 +112,11 @@ func TestNpxFetchesInAPhaseOfItsOwnAndTheProgramHasNoNetwork(t *testing.T) {
 		"dragoman-sample": {"name": "dragoman-sample", "version": "1.0.0", "bin": bin, "scripts": install, "hasInstallScript": true},
 		"dragoman-astray": {"name": "dragoman-astray", "version": "1.0.0", "bin": bin, "dependencies": object{"x": stranger.URL + "/x.tgz"}},
 	}}
-	l, err := net.Listen("tcp", "127.0.0.2:0") // what is at 127.0.0.1 no program asks a proxy for
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := &httptest.Server{Listener: l, Config: &http.Server{Handler: r}}
-	served.Start()
-	t.Cleanup(served.Close)
+	served := at127002(t, r)
 	r.url = served.URL
 	dir := home(t)
 	program := func(command ...string) object {
-		return object{"command": command, "env": object{"npm_config_registry": r.url, "npm_config_fetch_retries": "0"},
-			"sandbox": object{"level": 2, "min_level": 2, "network": "none", "fetch": object{"timeout": "8m"}}}
+		return cutOff(object{"npm_config_registry": r.url, "npm_config_fetch_retries": "0"}, command...)
 	}
 	config := object{
 		"defaults": object{"health": object{"interval": "0s"}, "startup_timeout": "2m", "timeout": "8m"}, "audit": object{"dir": filepath.Join(dir, "audit")},
@@ -136,17 +128,8 @@ func TestNpxFetchesInAPhaseOfItsOwnAndTheProgramHasNoNetwork(t *testing.T) {
 	where, _ := url.Parse(r.url)
 	works := func(g *gateway) {
 		t.Helper()
-		c := g.caller("")
-		c.http.Timeout = 4 * patience // npm takes seconds where nothing else happens
 		for server, argument := range map[string]string{"one": "first", "two": "second"} {
-			got, err := c.call(server+"__reach", object{"to": where.Host})
-			text, _ := json.Marshal(got["result"])
-			if want := ", scripts false, arguments " + argument; err != nil || !strings.Contains(string(text), "did not reach it: ") || !strings.Contains(string(text), want) {
-				t.Errorf("%s: got %v, %v, want %q; the log ends with\n%s", server, got, err, want, tail(g.said("stderr")))
-			}
-			if _, body := c.get("/mcp/" + server + "/health"); !strings.Contains(string(body), "level 2, run phase of dragoman-sample") {
-				t.Errorf("health of %s does not say its level and phase:\n%s", server, body)
-			}
+			reachesNothing(t, g, where.Host, sample{server, argument, "dragoman-sample"})
 		}
 	}
 	works(g)
@@ -171,6 +154,31 @@ func TestNpxFetchesInAPhaseOfItsOwnAndTheProgramHasNoNetwork(t *testing.T) {
 	works(start(t, dir, config))
 	if r.asked.Load() != asked {
 		t.Error("the registry was asked for what was there")
+	}
+}
+
+// cutOff is a server whose package is fetched beforehand, and which has no network.
+func cutOff(env object, command ...string) object {
+	return object{"command": command, "env": env,
+		"sandbox": object{"level": 2, "min_level": 2, "network": "none", "fetch": object{"timeout": "8m"}}}
+}
+
+// sample is a server of the sample package, with its argument, and what its health says that was fetched.
+type sample struct{ server, argument, fetched string }
+
+// reachesNothing has a server say that it runs as it should: it reaches no address, no install script was run, it has its
+// argument, and its health tells its level and its phase.
+func reachesNothing(t *testing.T, g *gateway, address string, s sample) {
+	t.Helper()
+	c := g.caller("")
+	c.http.Timeout = 4 * patience // npm takes seconds where nothing else happens
+	got, err := c.call(s.server+"__reach", object{"to": address})
+	text, _ := json.Marshal(got["result"])
+	if want := ", scripts false, arguments " + s.argument; err != nil || !strings.Contains(string(text), "did not reach it: ") || !strings.Contains(string(text), want) {
+		t.Errorf("%s: got %v, %v, want %q; the log ends with\n%s", s.server, got, err, want, tail(g.said("stderr")))
+	}
+	if _, body := c.get("/mcp/" + s.server + "/health"); !strings.Contains(string(body), "level 2, run phase of "+s.fetched) {
+		t.Errorf("health of %s does not say its level and phase:\n%s", s.server, body)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -130,36 +129,22 @@ func TestEachLauncherFetchesInAPhaseOfItsOwn(t *testing.T) {
 	python := at127002(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { asked.Add(1); index(w, req) }))
 	r.url = npm.URL
 	dir, servers := home(t), object{}
-	program := func(env object, command ...string) object {
-		return object{"command": command, "env": env,
-			"sandbox": object{"level": 2, "min_level": 2, "network": "none", "fetch": object{"timeout": "8m"}}}
-	}
-	servers["bunx"] = program(object{"BUN_CONFIG_REGISTRY": r.url}, bun+"x", "--bun", "dragoman-sample", "first")
-	servers["nothing"] = program(object{"BUN_CONFIG_REGISTRY": r.url}, bun+"x", "dragoman-nothing")
+	servers["bunx"] = cutOff(object{"BUN_CONFIG_REGISTRY": r.url}, bun+"x", "--bun", "dragoman-sample", "first")
+	servers["nothing"] = cutOff(object{"BUN_CONFIG_REGISTRY": r.url}, bun+"x", "dragoman-nothing")
 	if uvx := launcher(t, peers.Uvx); uvx != "" {
-		servers["uvx"] = program(object{"UV_DEFAULT_INDEX": python.URL + "/uv", "UV_PYTHON": realPython(t)}, uvx, "dragoman-sample", "first")
+		servers["uvx"] = cutOff(object{"UV_DEFAULT_INDEX": python.URL + "/uv", "UV_PYTHON": realPython(t)}, uvx, "dragoman-sample", "first")
 	}
 	if pipx := launcher(t, peers.Pipx); pipx != "" {
-		servers["pipx"] = program(object{"PIP_INDEX_URL": python.URL + "/pipx"}, pipx, "run", "--python", realPython(t), "dragoman-sample", "first")
+		servers["pipx"] = cutOff(object{"PIP_INDEX_URL": python.URL + "/pipx"}, pipx, "run", "--python", realPython(t), "dragoman-sample", "first")
 	}
 	config := object{"defaults": object{"health": object{"interval": "0s"}, "startup_timeout": "2m", "timeout": "8m"},
 		"state": object{"path": filepath.Join(dir, "state.db")}, "servers": servers}
 	where, _ := url.Parse(r.url)
 	works := func(g *gateway) {
 		t.Helper()
-		c := g.caller("")
-		c.http.Timeout = 4 * patience
 		for server := range servers {
-			if server == "nothing" {
-				continue
-			}
-			got, err := c.call(server+"__reach", object{"to": where.Host})
-			text, _ := json.Marshal(got["result"])
-			if err != nil || !strings.Contains(string(text), "did not reach it: ") || !strings.Contains(string(text), ", scripts false, arguments first") {
-				t.Errorf("%s: got %v, %v; the log ends with\n%s", server, got, err, tail(g.said("stderr")))
-			}
-			if _, body := c.get("/mcp/" + server + "/health"); !strings.Contains(string(body), "level 2, run phase of dragoman-sample (1.0.0)") {
-				t.Errorf("health of %s does not say its level and phase:\n%s", server, body)
+			if server != "nothing" {
+				reachesNothing(t, g, where.Host, sample{server, "first", "dragoman-sample (1.0.0)"})
 			}
 		}
 	}
