@@ -129,6 +129,8 @@ func TestTLSThatCannotBeIsRefusedAtTheStart(t *testing.T) {
 		"a file of SQLite":                {"sqlite:x.db", args{"ca": papers.CA}, "is on no network: take it out"},
 		"PostgreSQL without encryption":   {"postgres://u@h/d?sslmode=disable", args{"ca": papers.CA}, "take sslmode"},
 		"PostgreSQL that is not verified": {"postgres://u@h/d?sslmode=require", args{"ca": papers.CA}, "take sslmode"},
+		"PostgreSQL by two ways":          {"postgres://u@h/d?sslmode=verify-full&sslmode=disable", args{"ca": papers.CA}, "take sslmode"},
+		"PostgreSQL with another CA":      {"postgres://u@h/d?sslrootcert=/none.pem", args{"ca": papers.CA}, "take sslmode"},
 		"PostgreSQL at a socket":          {"postgres:///d?host=/run/postgresql", args{"ca": papers.CA}, "has no TLS"},
 		"MySQL that is not verified":      {"mysql://u@h/d?tls=skip-verify", args{"ca": papers.CA}, "take tls=skip-verify out"},
 		"MongoDB without encryption":      {"mongodb://u@h/d?tls=false", args{"ca": papers.CA}, "take tls out"},

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -86,10 +88,32 @@ func configure(dsn string, way Way) (*pgx.ConnConfig, error) {
 		config.ConnectTimeout = connectLimit
 	}
 	config.RuntimeParams["application_name"] = "dragoman"
-	if !strings.Contains(dsn, "sslmode") {
+	if !names(dsn, "sslmode") {
 		config.Fallbacks = slices.DeleteFunc(config.Fallbacks, inTheOpen)
 	}
 	return config, nil
+}
+
+// pairs are the settings of a DSN that is no URL: name, "=", and a value, in which
+// a backslash, and all between quotes, is not what it would be elsewhere
+// (libpq, "Keyword/Value Connection Strings").
+const pairs = `([^=\s]+)\s*=\s*(?:'(?:[^'\\]|\\.)*'|(?:\\.|[^\\\s])*)`
+
+// names tells whether a DSN that the driver has read has a setting, which may stand
+// in a password too.
+func names(dsn, setting string) bool {
+	scheme, rest, _ := strings.Cut(dsn, "://")
+	if scheme != "postgres" && scheme != "postgresql" {
+		return slices.ContainsFunc(regexp.MustCompile(pairs).FindAllStringSubmatch(dsn, -1), func(pair []string) bool {
+			return pair[1] == setting
+		})
+	}
+	if at := strings.IndexAny(rest, "@/"); at >= 0 && rest[at] == '@' {
+		rest = rest[at+1:] // without user and password
+	}
+	_, query, _ := strings.Cut(rest, "?")
+	settings, _ := url.ParseQuery(query) // without what is no setting
+	return settings.Has(setting)
 }
 
 // inTheOpen finds ways to another machine without TLS. The driver would go them if

@@ -161,6 +161,20 @@ func TestOtherMachinesAreReachedEncryptedUnlessTheDSNSaysOtherwise(t *testing.T)
 		"postgres://ann@db.internal/x?sslmode=require":           false,
 		"postgres://ann@127.0.0.1.example.org/x":                 false,
 		"postgres://ann@localhost.example.org/x?sslmode=require": false,
+		// The word alone says nothing: it has to be the name of a setting.
+		"postgres://ann:sslmode@db.internal/x":                             false,
+		"postgres://ann:a?sslmode=prefer@db.internal/x":                    false,
+		"postgres://ann@db.internal/sslmode":                               false,
+		"postgres://ann@db.internal/x?search_path=sslmode":                 false,
+		"host=db.internal user=ann password='it is sslmode=prefer'":        false,
+		`host=db.internal user=ann password='it\'s sslmode=prefer'`:        false,
+		`host=db.internal user=ann password=it\ is\ sslmode=prefer`:        false,
+		"host=db.internal user=ann application_name='sslmode = prefer'":    false,
+		"postgres://ann@db.internal/x?application_name=a&ssl%6Dode=prefer": true,
+		"postgres://ann:sslmode@db.internal,db2.internal/x?sslmode=allow":  true,
+		"postgres://ann@db.internal?sslmode=prefer":                        true,
+		"host=db.internal sslmode = 'prefer' user=ann":                     true,
+		"host = db.internal password='' sslmode=prefer":                    true,
 	} {
 		config, err := postgres.Configure(dsn, network(t))
 		if err != nil {

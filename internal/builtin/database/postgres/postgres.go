@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +81,10 @@ func Open(o Options) (*Source, error) {
 }
 
 func configure(o Options) (*pgconn.Config, error) {
+	settings := settingsOf(o.DSN)
+	if o.TLS != nil && opposes(settings) {
+		return nil, errors.New("take sslmode, sslrootcert, sslcert and sslkey out of the URL: tls of the source says how the server is verified, and it always is")
+	}
 	config, err := pgconn.ParseConfig(o.DSN)
 	if err != nil {
 		return nil, errors.New("it is no URL like postgres://user@host/database")
@@ -97,17 +102,38 @@ func configure(o Options) (*pgconn.Config, error) {
 	if o.TLS != nil {
 		return config, secured(config, o)
 	}
-	if !strings.Contains(o.DSN, "sslmode") {
+	if !settings.Has("sslmode") {
 		config.Fallbacks = slices.DeleteFunc(config.Fallbacks, inTheOpen)
 	}
 	return config, nil
 }
 
+// settingsOf are the settings of a URL, behind its "?". User and password, in which
+// their names may stand too, end at the first "@" unless a "/" is before it, as
+// the driver has it; there may be several hosts, which no other parser takes.
+func settingsOf(dsn string) url.Values {
+	_, rest, _ := strings.Cut(dsn, "://")
+	if at := strings.IndexAny(rest, "@/"); at >= 0 && rest[at] == '@' {
+		rest = rest[at+1:]
+	}
+	_, query, _ := strings.Cut(rest, "?")
+	settings, _ := url.ParseQuery(query) // without what is no setting
+	return settings
+}
+
+// opposes tells whether a URL says otherwise, or with other files, how the server
+// is verified, than to verify it.
+func opposes(settings url.Values) bool {
+	for _, mode := range settings["sslmode"] {
+		if mode != "verify-full" {
+			return true
+		}
+	}
+	return settings.Has("sslrootcert") || settings.Has("sslcert") || settings.Has("sslkey")
+}
+
 // secured leaves only ways that are encrypted, to a server that is who it should be.
 func secured(config *pgconn.Config, o Options) error {
-	if strings.Contains(o.DSN, "sslmode") && !strings.Contains(o.DSN, "sslmode=verify-full") || strings.Contains(o.DSN, "sslrootcert") || strings.Contains(o.DSN, "sslcert") {
-		return errors.New("take sslmode, sslrootcert and sslcert out of the URL: tls of the source says how the server is verified, and it always is")
-	}
 	ways := append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port}}, config.Fallbacks...)
 	var kept []*pgconn.FallbackConfig
 	for _, way := range ways {
