@@ -156,16 +156,21 @@ func paramHeaders(h http.Header, none map[string]string) (map[string]string, *mc
 }
 
 // traceParent returns the W3C trace context of a request, "" when there is none
-// or when it is none (version 00: 55 characters of lower-case hexadecimal).
+// or when it is none: version, trace, span and flags in lower-case hexadecimal, of
+// which the ids are not all zero and the version is not ff (Trace Context, 2.2).
 func traceParent(h http.Header) string {
 	v, found, ok := single(h, headerTraceParent)
-	if !found || !ok || len(v) != 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' {
+	if !found || !ok || len(v) != 55 {
 		return ""
 	}
 	for i := 0; i < len(v); i++ {
-		if c := v[i]; c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+		c, dash := v[i], i == 2 || i == 35 || i == 52
+		if dash != (c == '-') || !dash && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return ""
 		}
+	}
+	if v[:2] == "ff" || strings.Trim(v[3:35], "0") == "" || strings.Trim(v[36:52], "0") == "" {
+		return ""
 	}
 	return v
 }

@@ -140,6 +140,41 @@ func TestModernParamHeadersReachTheHandlerDecoded(t *testing.T) {
 	}
 }
 
+func TestATraceParentThatIsNoneIsNotPassedOn(t *testing.T) {
+	got := make(chan *mcp.Request, 1)
+	h := mcp.HandlerFunc(func(_ context.Context, req *mcp.Request) (mcp.Result, error) {
+		got <- req
+		return mcp.EmptyResult(), nil
+	})
+	e := serve(t, h, nil, streamhttp.ServerOptions{})
+	for trace, good := range map[string]bool{
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01": true,
+		"00-00000000000000000000000000000001-1000000000000000-00": true,
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0-": false,
+		"00-0af7651916cd43dd-448eb211c80319c-b7ad6b7169203331-01": false,
+		"0--0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01": false,
+		"-0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01": false,
+		"00-0af7651916cd43dd8448eb211c80319c0b7ad6b7169203331-01": false,
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331001": false,
+		"0000af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01": false,
+		"00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01": false,
+		"00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01": false,
+		"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01": false,
+		"00-00000000000000000000000000000000-b7ad6b7169203331-01": false,
+		"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01": false,
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1":  false,
+	} {
+		want := ""
+		if good {
+			want = trace
+		}
+		e.post(modern("1", "tools/call", `"name":"t"`), append(mirrored("tools/call", "t"), "Traceparent: "+trace)...)
+		if req := receive(t, "the request", got); req.TraceParent != want {
+			t.Errorf("for %s TraceParent = %q, want %q", trace, req.TraceParent, want)
+		}
+	}
+}
+
 func TestModernErrorsHaveTheirStatus(t *testing.T) {
 	fail := func(err error) mcp.Handler {
 		return mcp.HandlerFunc(func(context.Context, *mcp.Request) (mcp.Result, error) { return mcp.Result{}, err })
