@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -94,13 +95,31 @@ func newAuditVerify() *cobra.Command {
 	return cmd
 }
 
+// withoutKey says why there is no public key where it was looked for: mostly there
+// is no log either. Where there is a key, a log that is gone is a fault of the log.
+func withoutKey(section config.Audit, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	const advice = "name the directory that audit.dir in the configuration names"
+	switch held, readErr := audit.Holds(section.Dir); {
+	case errors.Is(readErr, fs.ErrNotExist):
+		return fmt.Errorf("there is no directory %s: %s", section.Dir, advice)
+	case readErr != nil:
+		return fmt.Errorf("read audit log: %w", readErr)
+	case !held:
+		return fmt.Errorf("there is no audit log in %s, and no public key that one was signed with: %s", section.Dir, advice)
+	}
+	return fmt.Errorf("%w: name the directory of the checkpoints with --checkpoints, or the key with --key", err)
+}
+
 func auditVerify(cmd *cobra.Command, section config.Audit, keyFile, form string) error {
 	if keyFile == "" {
 		keyFile = section.CheckpointDir()
 	}
 	key, err := audit.PublicKey(keyFile)
 	if err != nil {
-		return exit(exitFailure, err)
+		return exit(exitFailure, withoutKey(section, err))
 	}
 	r, err := audit.Verify(cmd.Context(), audit.VerifyOptions{Dir: section.Dir, Checkpoints: section.CheckpointDir(), Key: key})
 	if err != nil {

@@ -61,6 +61,25 @@ func commanded(args ...string) (string, int) {
 	return out.String() + err.Error(), exitFailure
 }
 
+func TestAuditVerifySaysThatThereIsNoLog(t *testing.T) {
+	_, section := auditLog(t)
+	empty := t.TempDir()
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a directory without a log":           {[]string{empty}, "there is no audit log in " + empty + ", and no public key"},
+		"a directory that is not there":       {[]string{filepath.Join(empty, "none")}, "there is no directory " + filepath.Join(empty, "none") + ": name"},
+		"a log whose key is with its seals":   {[]string{section.Dir}, "name the directory of the checkpoints with --checkpoints"},
+		"a log that is gone, its seals there": {[]string{empty, "--checkpoints", section.Checkpoints}, "record"},
+	} {
+		out, code := commanded(append([]string{"audit", "verify"}, test.args...)...)
+		if code == exitOK || !strings.Contains(out, test.want) {
+			t.Errorf("%s: audit verify prints %q and ends with %d, want %q and another code", name, out, code, test.want)
+		}
+	}
+}
+
 func TestAuditVerify(t *testing.T) {
 	file, section := auditLog(t)
 	for _, args := range [][]string{{"-c", file}, {section.Dir, "--checkpoints", section.Checkpoints},

@@ -46,6 +46,12 @@ func segments(dir string) ([]segment, error) {
 	return found, nil
 }
 
+// Holds tells whether a directory has any of a log in it.
+func Holds(dir string) (bool, error) {
+	all, err := segments(dir)
+	return len(all) > 0, err
+}
+
 // disk is the end of the log that is written to. Whoever holds Log.out uses it;
 // what is said of records on disk is changed by the writer alone, which may read
 // it at any time.
