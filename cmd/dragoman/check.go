@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dragoman-mcp/dragoman/internal/app"
+	"github.com/dragoman-mcp/dragoman/internal/builtin"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 	"github.com/dragoman-mcp/dragoman/internal/policy"
@@ -47,10 +48,14 @@ once, each with its place.`,
 
 func check(cmd *cobra.Command, src *source, form string) error {
 	s := newScreen(cmd.OutOrStdout(), cmd.ErrOrStderr())
-	cfg, name, err := src.load()
-	if err == nil {
+	cfg, name, err := src.loadBy(config.Draft)
+	switch {
+	case err == nil:
 		_, policies := policy.New(cfg, policy.Deps{})
 		err = errors.Join(policies, builtinsExist(cfg))
+	case cfg != nil:
+		err = exit(exitConfig, withBuiltins(cfg, err))
+		cfg = nil
 	}
 	if form == formJSON {
 		return reportJSON(s, cfg, name, err)
@@ -65,14 +70,44 @@ func check(cmd *cobra.Command, src *source, form string) error {
 	return nil
 }
 
-// builtinsExist finds servers that name a built-in one that there is not. It
-// starts nothing: a server is opened by its first call only.
+// builtinsExist finds servers that name a built-in one that there is not, or give
+// it settings that it does not take. It starts nothing: a server is opened by its
+// first call only.
 func builtinsExist(cfg *config.Config) error {
-	alone := modest(cfg)
+	faults, err := builtinFaults(cfg, cfg, nil)
+	if err == nil {
+		err = faults.Err()
+	}
+	if err != nil {
+		return exit(exitConfig, err)
+	}
+	return nil
+}
+
+// withBuiltins adds to the faults of a draft those of its built-in servers, as far
+// as the others let them be seen.
+func withBuiltins(draft *config.Config, err error) error {
+	var known strict.Faults
+	around, parseErr := config.Parse(builtinName, nil, nil)
+	if !errors.As(err, &known) || parseErr != nil {
+		return err
+	}
+	more, openErr := builtinFaults(around, draft, known)
+	if openErr != nil {
+		return err
+	}
+	return append(slices.Clone(known), more...).Err()
+}
+
+// builtinFaults finds what is wrong with the built-in servers of cfg, in the
+// surroundings of another configuration. Of what has known faults only the name is
+// looked at.
+func builtinFaults(around, cfg *config.Config, known strict.Faults) (strict.Faults, error) {
+	alone := modest(around)
 	alone.Servers, alone.Views = nil, nil
 	a, err := app.Open(alone, appOptions(nil))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = a.Close(context.Background()) }() // nothing was opened
 	var faults strict.Faults
@@ -81,18 +116,33 @@ func builtinsExist(cfg *config.Config) error {
 		if section.Builtin == "" || section.Disabled {
 			continue
 		}
-		d, err := a.Direct(section)
-		if err != nil {
+		if err := builtinFits(a, section, known); err != nil {
 			problem := strings.TrimPrefix(err.Error(), "server "+name+": ")
 			faults = append(faults, cfg.Fault("servers."+name+".builtin", problem, ""))
-			continue
 		}
-		_ = d.Close(context.Background())
 	}
-	if err := faults.Err(); err != nil {
-		return exit(exitConfig, err)
+	return faults, nil
+}
+
+func builtinFits(a *app.App, section config.Server, known strict.Faults) error {
+	here := "servers." + section.Name + "."
+	touches := func(path string) bool {
+		return slices.ContainsFunc(known, func(f strict.Fault) bool { return strings.HasPrefix(f.Path+".", path) })
 	}
-	return nil
+	switch {
+	case touches(here + "builtin."):
+		return nil // that is said already
+	case !slices.Contains(builtin.Names(), section.Builtin):
+		_, err := builtin.Open(section.Builtin, nil)
+		return err
+	case touches(here), touches("defaults."):
+		return nil
+	}
+	d, err := a.Direct(section)
+	if err != nil {
+		return err
+	}
+	return d.Close(context.Background())
 }
 
 // reportJSON is what "check -o json" prints.

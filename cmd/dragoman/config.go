@@ -29,8 +29,8 @@ const personalConfig = builtinConfig + "  filesystem: {builtin: filesystem}\n  w
 // builtinName stands in messages where the name of a file would.
 const builtinName = "the built-in configuration"
 
-// maxStdin bounds a configuration that is read from standard input.
-const maxStdin = 8 << 20
+// maxFile bounds a configuration, in bytes.
+const maxFile = 8 << 20
 
 // source says where a configuration comes from.
 type source struct {
@@ -55,7 +55,12 @@ func (s *source) path() string {
 }
 
 // load returns the configuration and what it was read from.
-func (s *source) load() (*config.Config, string, error) {
+func (s *source) load() (*config.Config, string, error) { return s.loadBy(config.Parse) }
+
+// parser is config.Parse, or config.Draft for who wants what it gives beside the faults.
+type parser func(name string, data []byte, env func(string) (string, bool)) (*config.Config, error)
+
+func (s *source) loadBy(parse parser) (*config.Config, string, error) {
 	name := s.file
 	if name == "" {
 		if _, err := os.Stat(defaultFile); err == nil {
@@ -64,7 +69,7 @@ func (s *source) load() (*config.Config, string, error) {
 			return nil, "", exit(exitConfig, err)
 		}
 	}
-	cfg, err := s.read(name)
+	cfg, err := s.read(name, parse)
 	switch name {
 	case "":
 		name = builtinName
@@ -72,7 +77,7 @@ func (s *source) load() (*config.Config, string, error) {
 		name = "standard input"
 	}
 	if err != nil {
-		return nil, name, exit(exitConfig, s.explain(err, name))
+		return cfg, name, exit(exitConfig, s.explain(err, name))
 	}
 	if s.listen != "" {
 		cfg.Origins["listen"] = flagListen
@@ -80,22 +85,26 @@ func (s *source) load() (*config.Config, string, error) {
 	return cfg, name, nil
 }
 
-func (s *source) read(name string) (*config.Config, error) {
+func (s *source) read(name string, parse parser) (*config.Config, error) {
 	switch name {
 	case "":
 		text := builtinConfig
 		if s.personal {
 			text = personalConfig
 		}
-		return config.Parse(builtinName, []byte(text), s.env)
+		return parse(builtinName, []byte(text), s.env)
 	case "-":
-		text, err := io.ReadAll(io.LimitReader(os.Stdin, maxStdin))
+		text, err := io.ReadAll(io.LimitReader(os.Stdin, maxFile))
 		if err != nil {
 			return nil, fmt.Errorf("read configuration: %w", err)
 		}
-		return config.Parse("-", text, s.env)
+		return parse("-", text, s.env)
 	}
-	return config.Load(name, s.env)
+	text, err := strict.ReadFile(name, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration %s: %w", name, err)
+	}
+	return parse(name, text, s.env)
 }
 
 const (

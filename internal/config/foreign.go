@@ -13,19 +13,20 @@ import (
 )
 
 // foreign turns a client's file, {"mcpServers": {…}} or VS Code's {"servers": {…}, "inputs": […]}, into our own, and
-// leaves any other document as it is. Everything but the servers is the client's business and is not read.
-func foreign(file string, root *yaml.Node, env func(string) (string, bool)) (*yaml.Node, []string) {
+// leaves any other document as it is; theirs tells which it is. Everything but the servers is the client's business and is
+// not read.
+func foreign(file string, root *yaml.Node, env func(string) (string, bool)) (ours *yaml.Node, remarks []string, theirs bool) {
 	servers := yamlMapping(root, "mcpServers")
 	if servers == nil && isVSCode(root) {
 		servers = yamlMapping(root, "servers")
 	}
 	if servers == nil {
-		return root, nil
+		return root, nil, false
 	}
 	home, _ := env("HOME")
 	ctx := dialect.Context{Folder: workspace(file), Home: home}
 	out := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: servers.Line, Column: servers.Column}
-	remarks := unread(root)
+	remarks = unread(root)
 	if servers.Kind != yaml.MappingNode {
 		out = servers
 	}
@@ -50,7 +51,7 @@ func foreign(file string, root *yaml.Node, env func(string) (string, bool)) (*ya
 	}
 	name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "servers", Line: out.Line, Column: out.Column}
 	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: root.Line, Column: root.Column,
-		Content: []*yaml.Node{name, out}}, remarks
+		Content: []*yaml.Node{name, out}}, remarks, true
 }
 
 // isVSCode recognises a mcp.json of VS Code, whose top-level key is the same as ours: it is JSON, has nothing but servers

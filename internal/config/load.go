@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -39,7 +38,20 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 // for it (MCP_…, OTEL_…), its default.
 //
 // The error is strict.Faults with all that is wrong, in the order of the file.
+//
+// In a client's file a server with a reference that cannot be resolved is left out, with a warning: the file belongs to
+// programs that do without one server too. In a file of our own it is a fault.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	cfg, err := Draft(name, data, env)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+// Draft is Parse that gives what could be read beside the faults, for who looks for more of them; nothing may be made of
+// it. It is nil when nothing could be.
+func Draft(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	if name == "" {
 		name = "-"
 	}
@@ -48,7 +60,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 		return nil, err
 	}
 	env = settings(env)
-	root, remarks := foreign(name, root, env)
+	root, remarks, theirs := foreign(name, root, env)
 	options := strict.Options{File: name, Env: env, EnvPrefix: environmentPrefix}
 	if name != "-" {
 		options.Dir = filepath.Dir(name)
@@ -57,10 +69,13 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	result := strict.Decode(root, cfg, options)
 	cfg.places, cfg.Origins = result.Places, result.Origins
 	faults := append(result.Faults, cfg.complete(result, env)...)
-	faults = cfg.withoutDisabled(faults)
-	faults = append(faults, cfg.check(faults)...)
+	if theirs {
+		cfg.leaveOut(faults)
+	}
+	more := cfg.check(faults)
+	faults = append(cfg.withoutDisabled(faults), more...)
 	if err := faults.Err(); err != nil {
-		return nil, err
+		return cfg, err
 	}
 	cfg.warn()
 	return cfg, nil
@@ -97,19 +112,58 @@ func (c *Config) complete(result strict.Result, env func(string) (string, bool))
 	return faults
 }
 
-// withoutDisabled drops faults about references that cannot be resolved in servers that are not used.
+// leaveOut disables the servers that have references which cannot be resolved, unless none would be left.
+func (c *Config) leaveOut(faults strict.Faults) {
+	var remarks []string
+	out := map[string]bool{}
+	for _, f := range faults {
+		if server := serverOf(f); f.Unresolved && server != "" && !c.Servers[server].Disabled {
+			out[server] = true
+			remarks = append(remarks, fmt.Sprintf("%s: server %s is left out: %s; %s", f.Place, server, f.Problem, f.Remedy))
+		}
+	}
+	left := 0
+	for name, s := range c.Servers {
+		if !s.Disabled && !out[name] {
+			left++
+		}
+	}
+	if left == 0 {
+		return
+	}
+	for name := range out {
+		s := c.Servers[name]
+		s.Disabled = true
+		c.Servers[name] = s
+	}
+	c.Warnings = append(c.Warnings, remarks...)
+}
+
+// withoutDisabled drops faults about references that cannot be resolved in servers that are not used, and says of others
+// that the server need not be.
 func (c *Config) withoutDisabled(faults strict.Faults) strict.Faults {
-	return slices.DeleteFunc(faults, func(f strict.Fault) bool {
-		if !f.Unresolved {
-			return false
-		}
-		for name, s := range c.Servers {
-			if s.Disabled && strings.HasPrefix(f.Path, "servers."+name+".") {
-				return true
+	var kept strict.Faults
+	for _, f := range faults {
+		server := serverOf(f)
+		if f.Unresolved && server != "" {
+			if c.Servers[server].Disabled {
+				continue
 			}
+			f.Remedy += ", or leave the server out with disabled: true"
 		}
-		return false
-	})
+		kept = append(kept, f)
+	}
+	return kept
+}
+
+// serverOf is the name of the server that a fault is in; empty when it is in none.
+func serverOf(f strict.Fault) string {
+	rest, ok := strings.CutPrefix(f.Path, "servers.")
+	name, _, inside := strings.Cut(rest, ".")
+	if !ok || !inside {
+		return ""
+	}
+	return name
 }
 
 // Source is the name of the file that this was read from, as faults say it; "-" when it was none.

@@ -232,6 +232,60 @@ func TestClientsFilesWorkAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestAServerOfAClientsFileWithoutItsVariableIsLeftOut(t *testing.T) {
+	const unset, set, faulty, asURL = `"gh": {"command": "x", "env": {"TOKEN": "${NO_SUCH}", "B": "${NOR_THIS}"}}`, `"t": {"command": "y"}`,
+		`"f": {"command": "x", "args": 5, "env": {"TOKEN": "${NO_SUCH}"}}`, `"u": {"url": "${NO_SUCH}"}`
+	for name, test := range map[string]struct {
+		text  string
+		on    []string // servers that are in use
+		warns []string
+		fault string
+	}{
+		"one of two is left out, and each variable is named": {`{"mcpServers": {` + unset + `, ` + set + `}}`, []string{"t"}, []string{
+			"a.json:1:57: server gh is left out: the environment variable NO_SUCH is not set; set it, or give a default with ${NO_SUCH:-default}",
+			"a.json:1:76: server gh is left out: the environment variable NOR_THIS is not set; set it, or give a default with ${NOR_THIS:-default}"}, ""},
+		"also by its address":                  {`{"mcpServers": {` + asURL + `, ` + set + `}}`, []string{"t"}, []string{"a.json:1:30: server u is left out: the environment variable NO_SUCH is not set; set it, or give a default with ${NO_SUCH:-default}"}, ""},
+		"not when none would be left":          {`{"mcpServers": {` + unset + `}}`, nil, nil, "NO_SUCH is not set"},
+		"nor when all others are disabled":     {`{"mcpServers": {` + unset + `, "o": {"command": "z", "disabled": true}}}`, nil, nil, "NO_SUCH is not set"},
+		"another fault in it is one as before": {`{"mcpServers": {` + faulty + `, ` + set + `}}`, nil, nil, "servers.f.args"},
+		"a file of our own is not a client's":  {`{"servers": {` + unset + `, ` + set + `}}`, nil, nil, "NO_SUCH:-default}, or leave the server out with disabled: true"},
+	} {
+		cfg, err := config.Parse("a.json", []byte(test.text), nil)
+		if test.fault != "" {
+			if err == nil || !strings.Contains(err.Error(), test.fault) {
+				t.Errorf("%s: got %v, want %q in it", name, err, test.fault)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: got %v", name, err)
+			continue
+		}
+		var on []string
+		for server, s := range cfg.Servers {
+			if !s.Disabled {
+				on = append(on, server)
+			}
+		}
+		if diff := cmp.Diff(test.on, on); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+		if diff := cmp.Diff(test.warns, cfg.Warnings); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+}
+
+func TestADraftIsGivenBesideItsFaults(t *testing.T) {
+	cfg, err := config.Draft("a.yaml", []byte("servers:\n  a: {builtin: sundial}\n  b: {comand: x}\n"), nil)
+	if err == nil || cfg == nil || cfg.Servers["a"].Builtin != "sundial" || cfg.Servers["a"].Name != "a" {
+		t.Errorf("got %+v, %v, want the servers and a fault", cfg, err)
+	}
+	if cfg, err := config.Draft("a.yaml", []byte("servers: {"), nil); err == nil || cfg != nil {
+		t.Errorf("of no document: got %+v, %v", cfg, err)
+	}
+}
+
 func TestAFlagIsCheckedWithTheRest(t *testing.T) {
 	cfg := parse(t, "log: {level: warn}")
 	cfg.Listen, cfg.Origins["listen"] = "0.0.0.0:8000", "flag --listen"
