@@ -61,7 +61,7 @@ func check(cmd *cobra.Command, src *source, form string) error {
 		return reportJSON(s, cfg, name, err)
 	}
 	if err != nil {
-		return err
+		return exit(exitConfig, err)
 	}
 	for _, w := range cfg.Warnings {
 		s.say("warning: %s", w)
@@ -145,6 +145,25 @@ func builtinFits(a *app.App, section config.Server, known strict.Faults) error {
 	return d.Close(context.Background())
 }
 
+// leaves are the errors that are joined in one, each with what was said around it.
+func leaves(err error) []error {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		joined, ok := inner.(interface{ Unwrap() []error })
+		if !ok {
+			continue
+		}
+		var all []error
+		for _, one := range joined.Unwrap() {
+			all = append(all, leaves(one)...)
+		}
+		return all
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
 // reportJSON is what "check -o json" prints.
 func reportJSON(s *screen, cfg *config.Config, name string, failed error) error {
 	type fault struct {
@@ -165,14 +184,19 @@ func reportJSON(s *screen, cfg *config.Config, name string, failed error) error 
 		report.Servers, report.Views = len(cfg.Servers), len(cfg.Views)
 		report.Warnings = append(report.Warnings, cfg.Warnings...)
 	}
-	var faults strict.Faults
-	switch {
-	case errors.As(failed, &faults):
-		for _, f := range faults {
-			report.Faults = append(report.Faults, fault{f.Place.String(), f.Path, f.Problem, f.Remedy})
+	for _, err := range leaves(failed) {
+		var faults strict.Faults
+		var ofPolicy policy.Fault
+		switch {
+		case errors.As(err, &faults):
+			for _, f := range faults {
+				report.Faults = append(report.Faults, fault{f.Place.String(), f.Path, f.Problem, f.Remedy})
+			}
+		case errors.As(err, &ofPolicy):
+			report.Faults = append(report.Faults, fault{Place: ofPolicy.Place, Problem: ofPolicy.Problem})
+		default:
+			report.Faults = append(report.Faults, fault{Place: name, Problem: err.Error()})
 		}
-	case failed != nil:
-		report.Faults = append(report.Faults, fault{Place: name, Problem: failed.Error()})
 	}
 	if err := printJSON(s, report); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/audit"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/guards"
+	"github.com/dragoman-mcp/dragoman/internal/policy"
 )
 
 // inForce is what guards now.
@@ -28,6 +29,11 @@ func (a *App) mayTake(cfg *config.Config, reload bool) (*guards.Inventory, error
 		return nil, fmt.Errorf("auth has no way to show who calls, and the gateway listens on %s until it is restarted, where anybody could call", a.inForce.opened.Listen)
 	}
 	less := guards.Less(a.inForce.guards, next)
+	released, err := policy.Released(a.Config(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	less = append(less, released...)
 	if len(less) == 0 {
 		return next, nil
 	}

@@ -166,6 +166,7 @@ func (s *Server) routes() http.Handler {
 	private("/sse", s.doors.events)
 	private("/sse/{name}", s.doors.events)
 	private("POST /reload", s.reloadNow)
+	private("GET /policy/candidate", s.compare)
 	public("GET /health", s.health)
 	public("GET /ready", s.ready)
 	public("GET /{$}", s.welcome)

@@ -73,7 +73,7 @@ func NewGuard(cfg *config.Config, o Options) *Guard {
 	g := &Guard{
 		hosts: make(map[string]bool), origins: make(map[string]bool), o: o,
 		public: strings.TrimSuffix(cfg.PublicURL, "/"),
-		open:   !cfg.Auth.Guarded(), proxies: newProxies(cfg), places: len(cfg.Access.Policies) > 0,
+		open:   !cfg.Auth.Guarded(), proxies: newProxies(cfg), places: len(cfg.Access.Policies)+len(cfg.Access.Candidate) > 0,
 	}
 	g.watch = &watch{guard: g}
 	for _, h := range cfg.AllowedHosts {

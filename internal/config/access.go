@@ -20,6 +20,13 @@ type Access struct {
 	// object with file, or with name and text. They are checked against the schema of docs/policies.md when they are
 	// loaded; all faults are reported at once.
 	Policies []PolicySource `yaml:"policies" aka:"rules,cedar" example:"[access.cedar]"`
+	// Calls with the answers that the policies have to give, asked whenever they are loaded: at the start, at a reload and
+	// by dragoman check. A configuration with one that is answered otherwise is refused; all of them are reported at
+	// once, each with the rule that decided.
+	Expect []Expectation `yaml:"expect" aka:"tests,expectations"`
+	// Policies on trial, written like policies: what would be in their place. They decide nothing. Calls are asked of
+	// both, and where the answers differ it is counted, logged and gathered for dragoman policy compare.
+	Candidate []PolicySource `yaml:"candidate" aka:"candidates,shadow,trial" example:"[next.cedar]"`
 	// Roles of callers whose credentials say none; [user] when this is not set. The roles are user (uses every server),
 	// model_developer (a user who also manages models, prompts and the contexts of others) and admin (everything). Write
 	// [] to permit such callers only what policies permit.
@@ -84,15 +91,9 @@ var roleName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 // access checks the form of access and rates; what policies say is checked by who knows the language.
 func (c *checker) access() {
-	for i, p := range c.Access.Policies {
-		path := fmt.Sprintf("access.policies[%d]", i)
-		switch {
-		case (p.File == "") == (p.Text == ""):
-			c.hollow(path, "has to have either file or text", "write the name of a file, or name and text")
-		case p.Text != "" && p.Name == "":
-			c.hollow(path+".name", "is missing", "say what the text is called in decisions, like office-hours")
-		}
-	}
+	c.sources("access.policies", c.Access.Policies)
+	c.sources("access.candidate", c.Access.Candidate)
+	c.expectations()
 	for i, role := range c.Access.DefaultRoles {
 		if !roleName.MatchString(role) {
 			c.fault(fmt.Sprintf("access.default_roles[%d]", i), fmt.Sprintf("%q is not a role", role), "the roles are user, model_developer and admin")
@@ -113,6 +114,19 @@ func (c *checker) access() {
 	if u := c.Rates.Redis.Reveal(); u != "" {
 		if parsed, err := url.Parse(u); err != nil || parsed.Scheme != "redis" && parsed.Scheme != "rediss" || parsed.Hostname() == "" {
 			c.fault("rates.redis", "is not a redis:// or rediss:// URL", "write it like redis://127.0.0.1:6379/0")
+		}
+	}
+}
+
+// sources checks where policies are written.
+func (c *checker) sources(section string, all []PolicySource) {
+	for i, p := range all {
+		path := fmt.Sprintf("%s[%d]", section, i)
+		switch {
+		case (p.File == "") == (p.Text == ""):
+			c.hollow(path, "has to have either file or text", "write the name of a file, or name and text")
+		case p.Text != "" && p.Name == "":
+			c.hollow(path+".name", "is missing", "say what the text is called in decisions, like office-hours")
 		}
 	}
 }

@@ -21,6 +21,7 @@ type ruleset struct {
 	actions  map[cedar.EntityUID]cedar.Entity
 	groups   map[Action][]cedar.EntityUID // that an action is in
 	version  string
+	trial    *trial // of policies that are asked besides; nil when there are none
 
 	people  *memory[string, []*person] // by id; there are several of those with credentials that say different things
 	things  *memory[thingKey, *thing]
@@ -103,7 +104,14 @@ func (q *Question) unpermitted(who *person) string {
 	for _, uid := range who.in {
 		in = append(in, uid.String())
 	}
-	return fmt.Sprintf("no policy permits %s (in %s) to %s it", who.uid, strings.Join(in, ", "), q.Action)
+	name, groups := who.uid.String(), strings.Join(in, ", ")
+	if who.uid.ID == "" {
+		name = "somebody who has not shown who they are"
+	}
+	if groups == "" {
+		groups = "no role and no group"
+	}
+	return fmt.Sprintf("no policy permits %s (in %s) to %s it", name, groups, q.Action)
 }
 
 func (r *ruleset) explain(allowed bool, reasons []types.DiagnosticReason) []string {

@@ -54,7 +54,10 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if !ok {
 		return e.next.Handle(ctx, req)
 	}
-	if e.p.d.Limits == nil && action != useTask && !e.p.rules.Load().closed {
+	if r := e.p.rules.Load(); e.p.d.Limits == nil && action != useTask && !r.closed {
+		if r.trial != nil {
+			e.p.judge(ctx, e.question(ctx, req, action, what))
+		}
 		return e.forward(ctx, req)
 	}
 	if action == complete {
@@ -63,7 +66,7 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 		}
 	}
 	q := e.question(ctx, req, action, what)
-	d := e.p.Decide(ctx, q)
+	d := e.p.judge(ctx, q)
 	ctx = e.p.d.Decided(ctx, q, d)
 	if !d.Allow {
 		return mcp.Result{}, e.refusal(ctx, req, q)
@@ -172,7 +175,7 @@ func (e *enforced) listen(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	for element := range jsonrpc.Elements(uris) {
 		uri, ok := jsonrpc.Unquote(element)
 		q := e.question(ctx, req, subscribe, Resource{Kind: ofResource, Server: e.server, Name: uri})
-		d := e.p.Decide(ctx, q)
+		d := e.p.judge(ctx, q)
 		e.p.d.Decided(ctx, q, d)
 		if !ok || !d.Allow {
 			changed = true

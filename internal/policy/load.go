@@ -50,18 +50,18 @@ type loader struct {
 	schema map[string]*resolved.Schema // by the type of the arguments
 }
 
-// load reads the roles and the policies of cfg. Its error joins all Faults.
-func load(cfg *config.Config) ([]*rule, error) {
+// load reads the roles, and policies for cfg, of which section is the path. Its error joins all Faults.
+func load(cfg *config.Config, section string, sources []config.PolicySource) ([]*rule, error) {
 	l := &loader{cfg: cfg, ids: make(map[cedar.PolicyID]string), schema: make(map[string]*resolved.Schema)}
 	l.text("roles", []byte(rolesText), true)
-	for i, source := range cfg.Access.Policies {
+	for i, source := range sources {
 		if source.Text != "" {
 			l.text(source.Name, []byte(source.Text), false)
 			continue
 		}
 		text, err := readPolicies(source.File)
 		if err != nil {
-			l.faults = append(l.faults, fmt.Errorf("access.policies[%d]: %w", i, err))
+			l.faults = append(l.faults, fmt.Errorf("%s[%d]: %w", section, i, err))
 			continue
 		}
 		l.text(filepath.Base(source.File), text, false)

@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -73,20 +74,45 @@ func New(cfg *config.Config, d Deps) (*Policy, error) {
 // Prepare loads the policies of another configuration. They are in force when
 // the function that it returns has been called.
 func (p *Policy) Prepare(cfg *config.Config) (use func(), err error) {
-	next, err := newRuleset(cfg)
-	if err != nil {
+	now := p.d.Now()
+	next, err := newRuleset(cfg, "access.policies", cfg.Access.Policies)
+	version := ""
+	if err == nil {
+		version = next.version
+	}
+	trial, trialErr := newTrial(cfg, version, now)
+	if err := errors.Join(err, trialErr); err != nil {
 		return nil, fmt.Errorf("load policies: %w", err)
 	}
-	return func() { p.rules.Store(next) }, nil
+	if err := next.unmet(cfg, now).Err(); err != nil {
+		return nil, fmt.Errorf("policies do not decide as access.expect says:\n%w", err)
+	}
+	next.trial = trial
+	return func() { p.use(next) }, nil
 }
 
-func newRuleset(cfg *config.Config) (*ruleset, error) {
-	rules, err := load(cfg)
+// use puts policies in force.
+func (p *Policy) use(next *ruleset) {
+	was := p.rules.Load()
+	if next.trial != nil {
+		if was != nil {
+			next.trial.follow(was.trial)
+		}
+		for _, unmet := range next.trial.unmet {
+			p.d.Log.Warn("policies on trial do not decide as access.expect says", "err", unmet)
+		}
+	}
+	p.rules.Store(next)
+}
+
+// newRuleset loads policies for cfg, of which section is the path.
+func newRuleset(cfg *config.Config, section string, sources []config.PolicySource) (*ruleset, error) {
+	rules, err := load(cfg, section, sources)
 	if err != nil {
 		return nil, err
 	}
 	r := &ruleset{
-		closed:   cfg.Auth.Guarded() || len(cfg.Access.Policies) > 0,
+		closed:   cfg.Auth.Guarded() || len(sources) > 0,
 		defaults: cfg.Access.DefaultRoles, rules: rules,
 		people: newMemory[string, []*person](maxPeople), things: newMemory[thingKey, *thing](maxThings),
 		answers: newMemory[pair, *settled](maxPairs),
@@ -107,7 +133,11 @@ func newRuleset(cfg *config.Config) (*ruleset, error) {
 
 // Decide answers a question. What goes wrong in a policy is logged and is a no.
 func (p *Policy) Decide(ctx context.Context, q Question) Decision {
-	d := p.rules.Load().decide(&q, p.d.Now())
+	return p.decide(ctx, p.rules.Load(), &q, p.d.Now())
+}
+
+func (p *Policy) decide(ctx context.Context, r *ruleset, q *Question, now time.Time) Decision {
+	d := r.decide(q, now)
 	if d.Fault != "" {
 		p.d.Log.WarnContext(ctx, "policy could not be evaluated, so the answer was no", "principal", q.Principal.ID,
 			"server", q.Resource.Server, "name", q.Resource.Name, "action", string(q.Action), "rule", d.Rule, "err", d.Fault)

@@ -18,6 +18,15 @@ type ServerStatus struct {
 	MemoryBytes uint64
 	// Tools counts its tools by state, such as shown and hidden.
 	Tools map[string]int
+	// Trial counts its calls that policies on trial were asked about; nil when none are.
+	Trial *Trial
+}
+
+// Trial counts calls that were decided about by the policies in force and by those on trial.
+type Trial struct {
+	Asked int64
+	// Permits and Refuses are those where the answers differ, by that of the policies on trial.
+	Permits, Refuses int64
 }
 
 // Counters are what the calls to a server came to, since the start of this
@@ -88,6 +97,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		for state, n := range s.Tools {
 			emit(prometheus.GaugeValue, serverTools, float64(n), s.Name, state)
 		}
+		if s.Trial != nil {
+			emit(prometheus.CounterValue, trialAsked, float64(s.Trial.Asked), s.Name)
+			emit(prometheus.CounterValue, trialDiffers, float64(s.Trial.Permits), s.Name, "permits")
+			emit(prometheus.CounterValue, trialDiffers, float64(s.Trial.Refuses), s.Name, "refuses")
+		}
 		if s.Breaker == "" {
 			continue
 		}
@@ -136,6 +150,8 @@ var (
 	serverRestarts  = family{"dragoman_server_restarts_total", "Restarts of a server's program.", []string{"server"}}
 	serverTools     = family{"dragoman_tools", "Tools of a server, by state.", []string{"server", "state"}}
 	breakerState    = family{"dragoman_breaker_state", "1 for the state that a server's circuit breaker is in.", []string{"server", "state"}}
+	trialAsked      = family{"dragoman_candidate_policy_decisions_total", "Calls that policies on trial were asked about.", []string{"server"}}
+	trialDiffers    = family{"dragoman_candidate_policy_differences_total", "Calls that policies on trial answer otherwise than those in force, by their answer.", []string{"server", "candidate"}}
 	serverRequests  = family{"mcp_server_requests_total", "Calls to a server that have ended, subscriptions not included.", []string{"server"}}
 	serverActive    = family{"mcp_server_active_connections", "Calls to a server that are under way, subscriptions included.", []string{"server"}}
 	serverErrorRate = family{"mcp_server_error_rate", "Part of the calls to a server that failed, since the start.", []string{"server"}}
