@@ -210,13 +210,20 @@ func (c *call) configured(words []string) (aim, error) {
 	case !known:
 		return aim{}, unknownServer(server, name, cfg)
 	case section.Disabled:
-		return aim{}, exit(exitNotFound, fmt.Errorf("server %s is disabled in %s", server, name))
+		return aim{}, disabledServer(server, name, cfg)
 	}
 	a.server = server
 	if tool != "" {
 		a.names = []string{tool}
 	}
 	return a, nil
+}
+
+func disabledServer(server, file string, cfg *config.Config) error {
+	if missing := cfg.Missing(server); missing != "" {
+		return exit(exitNotFound, fmt.Errorf("server %s is left out of %s: %s", server, file, missing))
+	}
+	return exit(exitNotFound, fmt.Errorf("server %s is disabled in %s", server, file))
 }
 
 func unknownServer(server, file string, cfg *config.Config) error {

@@ -245,7 +245,7 @@ func (l *list) wanted(cfg *config.Config, server, file string) (*config.Config, 
 	case server != "" && !isServer && !isView:
 		return nil, unknownServer(server, file, cfg)
 	case isServer && section.Disabled:
-		return nil, exit(exitNotFound, fmt.Errorf("server %s is disabled in %s", server, file))
+		return nil, disabledServer(server, file, cfg)
 	case isServer:
 		out.Views = nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dragoman-mcp/dragoman/internal/app"
+	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 )
 
@@ -94,8 +95,16 @@ func (r *reloader) reload() (string, error) {
 		r.log.Error("servers were taken up, who may call was not", "file", name, "err", err)
 		return "", err
 	}
+	warn(r.log, cfg)
 	r.log.Info("configuration taken up", "file", name, "servers", len(cfg.Servers))
 	return count(len(cfg.Servers), "server") + " from " + name, nil
+}
+
+// warn says what is to be said of a configuration that is in use.
+func warn(log *slog.Logger, cfg *config.Config) {
+	for _, w := range cfg.Warnings {
+		log.Warn("configuration", "warning", w)
+	}
 }
 
 // knows reports whether the file is as it was when it was last read. Who edits it and

@@ -62,9 +62,7 @@ func serve(cmd *cobra.Command, src *source, quiet bool) error {
 		}
 	}()
 	log := a.Logger()
-	for _, w := range cfg.Warnings {
-		log.Warn("configuration", "warning", w)
-	}
+	warn(log, cfg)
 	server, err := a.Listen(cmd.Context())
 	if err != nil {
 		return notListening(err, cfg.Listen)

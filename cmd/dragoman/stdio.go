@@ -48,6 +48,7 @@ func stdio(cmd *cobra.Command, src *source, server string) error {
 	if err != nil {
 		return exit(exitConfig, err)
 	}
+	warn(a.Logger(), cfg)
 	if isTerminal(os.Stdin) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "dragoman: this is for an MCP client to start; it now waits for JSON-RPC on standard input (Ctrl-C ends it)")
 	}

@@ -86,8 +86,9 @@ type Config struct {
 	// Warnings are remarks about a configuration that works: a name that was changed to fit, a setting without effect.
 	Warnings []string `yaml:"-"`
 
-	places map[string]strict.Place // where each path was written; nil for a Config that was not loaded
-	source string                  // see Source
+	places  map[string]strict.Place // where each path was written; nil for a Config that was not loaded
+	missing map[string]string       // by server, what a server of a client's file was left out for
+	source  string                  // see Source
 }
 
 // Processes says how child processes start and where they leave their traces.

@@ -115,16 +115,16 @@ func (c *Config) complete(result strict.Result, env func(string) (string, bool))
 // leaveOut disables the servers that have references which cannot be resolved, unless none would be left.
 func (c *Config) leaveOut(faults strict.Faults) {
 	var remarks []string
-	out := map[string]bool{}
+	out := map[string]string{}
 	for _, f := range faults {
 		if server := serverOf(f); f.Unresolved && server != "" && !c.Servers[server].Disabled {
-			out[server] = true
+			out[server] = f.Problem
 			remarks = append(remarks, fmt.Sprintf("%s: server %s is left out: %s; %s", f.Place, server, f.Problem, f.Remedy))
 		}
 	}
 	left := 0
 	for name, s := range c.Servers {
-		if !s.Disabled && !out[name] {
+		if !s.Disabled && out[name] == "" {
 			left++
 		}
 	}
@@ -136,8 +136,11 @@ func (c *Config) leaveOut(faults strict.Faults) {
 		s.Disabled = true
 		c.Servers[name] = s
 	}
-	c.Warnings = append(c.Warnings, remarks...)
+	c.missing, c.Warnings = out, append(c.Warnings, remarks...)
 }
+
+// Missing says what a server of a client's file was left out for; empty when it was not.
+func (c *Config) Missing(server string) string { return c.missing[server] }
 
 // withoutDisabled drops faults about references that cannot be resolved in servers that are not used, and says of others
 // that the server need not be.

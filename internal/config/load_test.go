@@ -270,6 +270,9 @@ func TestAServerOfAClientsFileWithoutItsVariableIsLeftOut(t *testing.T) {
 		if diff := cmp.Diff(test.on, on); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
+		if got, _, _ := strings.Cut(cfg.Missing("gh"), ";"); strings.Contains(test.text, `"gh"`) != strings.Contains(got, "THIS is not set") || cfg.Missing("t") != "" {
+			t.Errorf("%s: gh is missing for %q, and t for %q", name, got, cfg.Missing("t"))
+		}
 		if diff := cmp.Diff(test.warns, cfg.Warnings); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
