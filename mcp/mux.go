@@ -82,7 +82,7 @@ func (m *Mux) register(out Outgoing) (*Call, error) {
 	m.next++
 	id := jsonrpc.NumberID(m.next)
 	call := NewCall(id, MaxCallQueue, func() { m.forget(id) })
-	m.pending[id] = underway{call, out.ProgressToken, out.Logs, ofSession(out.Method)}
+	m.pending[id] = underway{call, out.ProgressToken, out.Logs, OfSession(out.Method)}
 	if out.ProgressToken != "" {
 		m.tokens[out.ProgressToken] = call
 	}
@@ -234,17 +234,6 @@ func (m *Mux) logger() *Call {
 		return nil
 	}
 	return found.call
-}
-
-// ofSession reports whether a request is about the session and what the server
-// has, the same for all callers.
-func ofSession(method string) bool {
-	switch method {
-	case "ping", "initialize", "server/discover", "logging/setLevel", methodListen, "resources/subscribe", "resources/unsubscribe",
-		"tools/list", "prompts/list", "resources/list", "resources/templates/list":
-		return true
-	}
-	return false
 }
 
 func (m *Mux) end(err error) {

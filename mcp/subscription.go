@@ -29,15 +29,8 @@ type topic struct {
 
 // changedList returns the topic of a notification that a list has changed.
 func changedList(method string) (topic, bool) {
-	switch method {
-	case "notifications/tools/list_changed":
-		return topic{lists, "toolsListChanged"}, true
-	case "notifications/prompts/list_changed":
-		return topic{lists, "promptsListChanged"}, true
-	case "notifications/resources/list_changed":
-		return topic{lists, "resourcesListChanged"}, true
-	}
-	return topic{}, false
+	l, ok := ChangedList(method)
+	return topic{lists, l.Filter}, ok
 }
 
 // topicsOf are the things that a filter asks for, or that an acknowledgement grants,
@@ -54,14 +47,14 @@ func topicsOf(params jsonrpc.Object) ([]topic, bool) {
 		}
 	}
 	for _, m := range filter.Members() {
-		switch m.Name {
-		case memberResources:
+		switch {
+		case m.Name == memberResources:
 			for element := range jsonrpc.Elements(m.Value) {
 				uri, ok := jsonrpc.Unquote(element)
 				plain = plain && ok // what is no URI is for the server to refuse
 				add(topic{resources, uri})
 			}
-		case "toolsListChanged", "promptsListChanged", "resourcesListChanged":
+		case isList(m.Name):
 			if string(m.Value) == "true" {
 				add(topic{lists, m.Name})
 			}
@@ -70,6 +63,15 @@ func topicsOf(params jsonrpc.Object) ([]topic, bool) {
 		}
 	}
 	return topics, plain && len(topics) > 0
+}
+
+func isList(member string) bool {
+	for _, l := range Lists() {
+		if l.Filter == member {
+			return true
+		}
+	}
+	return false
 }
 
 // filterOf is the filter that asks for topics, or grants them.

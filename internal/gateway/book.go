@@ -346,11 +346,9 @@ func offers(about *mcp.Server, capability, feature string) bool {
 func (b *book) filter() jsonrpc.Object {
 	about := b.known()
 	var edits []jsonrpc.Edit
-	for name, capability := range map[string]string{
-		"toolsListChanged": "tools", "promptsListChanged": "prompts", "resourcesListChanged": "resources",
-	} {
-		if offers(about, capability, "listChanged") {
-			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
+	for _, l := range mcp.Lists() {
+		if offers(about, l.Capability, "listChanged") {
+			edits = append(edits, l.Ask())
 		}
 	}
 	if edits == nil {

@@ -1,6 +1,9 @@
 package gateway
 
-// kind is one of the lists that a server has.
+import "github.com/dragoman-mcp/dragoman/mcp"
+
+// kind is one of the lists that a server has, in the order of mcp.Lists; the last
+// is told of with resources.
 type kind int
 
 const (
@@ -35,15 +38,14 @@ func (k kind) key() string {
 	return [...]string{"name", "name", "uri", "uriTemplate"}[k]
 }
 
+// announced is how its changes are asked for and told of.
+func (k kind) announced() mcp.List { return mcp.Lists()[min(k, resources)] }
+
 // capability is what a server announces that has the list.
-func (k kind) capability() string {
-	return [...]string{"tools", "prompts", "resources", "resources"}[k]
-}
+func (k kind) capability() string { return k.announced().Capability }
 
 // changed is the notification that the list has changed.
-func (k kind) changed() string {
-	return "notifications/" + k.capability() + "/list_changed"
-}
+func (k kind) changed() string { return k.announced().Changed }
 
 // named reports whether entries have names that clash between servers.
 func (k kind) named() bool { return k == tools || k == prompts }

@@ -109,10 +109,9 @@ func (s *subscriber) putUpdated(uris []string) {
 
 func newSubscriber(wanted jsonrpc.Object, server string) *subscriber {
 	s := &subscriber{server: server, wake: make(chan struct{}, 1)}
-	on := func(name string) bool { return string(wanted.Get(name)) == "true" }
-	s.lists[tools], s.lists[prompts] = on("toolsListChanged"), on("promptsListChanged")
-	s.lists[resources] = on("resourcesListChanged")
-	s.lists[templates] = s.lists[resources]
+	for k := range kindCount {
+		s.lists[k] = k.announced().In(wanted)
+	}
 	return s
 }
 
@@ -295,9 +294,9 @@ func grantedURIs(params jsonrpc.Object) []string {
 }
 
 func acknowledgement(s *subscriber, uris []string, edits []jsonrpc.Edit) mcp.Notification {
-	for k, name := range map[kind]string{tools: "toolsListChanged", prompts: "promptsListChanged", resources: "resourcesListChanged"} {
+	for k := range templates {
 		if s.lists[k] {
-			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
+			edits = append(edits, k.announced().Ask())
 		}
 	}
 	if len(uris) > 0 {

@@ -39,9 +39,9 @@ func (sub *subscriber) feedLists(ctx context.Context, req *mcp.Request, p feedPl
 // listFilter asks for the lists that the subscriber wants to hear of; zero for none.
 func (sub *subscriber) listFilter() jsonrpc.Object {
 	var edits []jsonrpc.Edit
-	for name, k := range map[string]kind{"toolsListChanged": tools, "promptsListChanged": prompts, "resourcesListChanged": resources} {
+	for k := range templates {
 		if sub.lists[k] {
-			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
+			edits = append(edits, k.announced().Ask())
 		}
 	}
 	if edits == nil {

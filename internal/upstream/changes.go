@@ -88,13 +88,9 @@ func (c *changes) follow(owner string, req *mcp.Request, emit func(mcp.Notificat
 func wantedLists(req *mcp.Request) map[string]bool {
 	wants := make(map[string]bool)
 	wanted, _ := jsonrpc.Split(req.Params.Get("notifications"))
-	for filter, method := range map[string]string{
-		"toolsListChanged":     "notifications/tools/list_changed",
-		"promptsListChanged":   "notifications/prompts/list_changed",
-		"resourcesListChanged": "notifications/resources/list_changed",
-	} {
-		if string(wanted.Get(filter)) == "true" {
-			wants[method] = true
+	for _, l := range mcp.Lists() {
+		if l.In(wanted) {
+			wants[l.Changed] = true
 		}
 	}
 	return wants

@@ -277,7 +277,7 @@ func (c *Client) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 		}
 		req = again
 	}
-	if isUse(req.Method) {
+	if !mcp.OfSession(req.Method) {
 		c.hub.usedBy(mcp.PrincipalOf(ctx).ID)
 	}
 	c.ensureLevel(ctx, req.LogLevel)

@@ -28,30 +28,23 @@ type hub struct {
 }
 
 type subscriber struct {
-	tools, prompts, resources bool
-	tasks                     bool   // of its session
-	session                   string // of who listens
-	logs                      int    // severity from which on it hears of logs outside any call; -1 for none
-	level                     string // the same, as it was asked for
-	principal                 string // of who listens
-	uris                      map[string]bool
-	queue                     chan mcp.Notification // closed when the subscriber was too slow
-	size                      atomic.Int64          // bytes in queue
+	lists     map[string]bool // by the notification that they have changed
+	tasks     bool            // of its session
+	session   string          // of who listens
+	logs      int             // severity from which on it hears of logs outside any call; -1 for none
+	level     string          // the same, as it was asked for
+	principal string          // of who listens
+	uris      map[string]bool
+	queue     chan mcp.Notification // closed when the subscriber was too slow
+	size      atomic.Int64          // bytes in queue
 }
 
 func (s *subscriber) wants(n mcp.Notification) bool {
-	switch n.Method {
-	case "notifications/tools/list_changed":
-		return s.tools
-	case "notifications/prompts/list_changed":
-		return s.prompts
-	case "notifications/resources/list_changed":
-		return s.resources
-	case "notifications/resources/updated":
+	if n.Method == "notifications/resources/updated" {
 		uri, _ := n.Params.String("uri")
 		return s.uris[uri]
 	}
-	return false
+	return s.lists[n.Method]
 }
 
 func (h *hub) add(s *subscriber) {
@@ -131,12 +124,12 @@ func (c *Client) listen(ctx context.Context, req *mcp.Request) (mcp.Result, erro
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "subscriptions/listen needs notifications, an object")
 	}
 	s := &subscriber{
-		uris: make(map[string]bool), queue: make(chan mcp.Notification, maxWaiting),
+		lists: make(map[string]bool), uris: make(map[string]bool), queue: make(chan mcp.Notification, maxWaiting),
 		logs: -1, principal: mcp.PrincipalOf(ctx).ID,
 	}
-	s.tools = c.offers(wanted, "toolsListChanged", "tools", "listChanged")
-	s.prompts = c.offers(wanted, "promptsListChanged", "prompts", "listChanged")
-	s.resources = c.offers(wanted, "resourcesListChanged", "resources", "listChanged")
+	for _, l := range mcp.Lists() {
+		s.lists[l.Changed] = l.In(wanted) && c.offersFeature(l.Capability, "listChanged")
+	}
 	if req.Client.KnowsTasks() && string(wanted.Get(mcp.FilterTaskStatus)) == "true" {
 		s.tasks, s.session = true, req.Client.Session
 	}
@@ -177,11 +170,6 @@ func (c *Client) deliver(ctx context.Context, req *mcp.Request, s *subscriber) (
 			return mcp.Result{}, ctx.Err()
 		}
 	}
-}
-
-// offers reports whether filter asks for what and the server announced it.
-func (c *Client) offers(filter jsonrpc.Object, what, capability, feature string) bool {
-	return string(filter.Get(what)) == "true" && c.offersFeature(capability, feature)
 }
 
 func (c *Client) offersFeature(capability, feature string) bool {
@@ -230,12 +218,13 @@ func uriParams(uri string) jsonrpc.Object {
 // acknowledgement says what of the filter is honoured.
 func (s *subscriber) acknowledgement() mcp.Notification {
 	var edits []jsonrpc.Edit
-	for name, on := range map[string]bool{
-		"toolsListChanged": s.tools, "promptsListChanged": s.prompts, "resourcesListChanged": s.resources, mcp.FilterTaskStatus: s.tasks,
-	} {
-		if on {
-			edits = append(edits, jsonrpc.Edit{Name: name, Value: []byte("true")})
+	for _, l := range mcp.Lists() {
+		if s.lists[l.Changed] {
+			edits = append(edits, l.Ask())
 		}
+	}
+	if s.tasks {
+		edits = append(edits, jsonrpc.Edit{Name: mcp.FilterTaskStatus, Value: []byte("true")})
 	}
 	if s.logs >= 0 {
 		edits = append(edits, jsonrpc.Edit{Name: mcp.FilterLogLevel, Value: jsonrpc.AppendString(nil, s.level)})
@@ -281,11 +270,8 @@ func isNews(method string) bool {
 }
 
 func isListChange(method string) bool {
-	switch method {
-	case "notifications/tools/list_changed", "notifications/prompts/list_changed", "notifications/resources/list_changed":
-		return true
-	}
-	return false
+	_, is := mcp.ChangedList(method)
+	return is
 }
 
 // news tells whoever has subscribed to it.

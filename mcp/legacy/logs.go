@@ -1,7 +1,6 @@
 package legacy
 
 import (
-	"strings"
 
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -33,16 +32,6 @@ func (h *hub) usedBy(principal string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.users.add(principal)
-}
-
-// isUse reports whether what a request makes a server do is for its caller, and not
-// for all who may see the same.
-func isUse(method string) bool {
-	switch method {
-	case "server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list":
-		return false
-	}
-	return true
 }
 
 // tellLog tells those who may hear of it what the server has logged outside any
@@ -90,8 +79,8 @@ func (c *Client) inject(msg jsonrpc.Message) bool {
 	defer c.mu.Unlock()
 	var found *flight
 	for f := range c.flights {
-		if strings.HasSuffix(f.req.Method, "/list") {
-			continue // the same for all callers
+		if mcp.OfSession(f.req.Method) {
+			continue
 		}
 		if found != nil {
 			return false

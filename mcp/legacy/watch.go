@@ -145,15 +145,12 @@ func filter(uris map[string]bool, tasks bool) jsonrpc.Object {
 		}
 		list = jsonrpc.AppendString(list, uri)
 	}
-	yes := []byte("true")
-	edits := []jsonrpc.Edit{
-		{Name: "toolsListChanged", Value: yes},
-		{Name: "promptsListChanged", Value: yes},
-		{Name: "resourcesListChanged", Value: yes},
-		{Name: "resourceSubscriptions", Value: append(list, ']')},
+	edits := []jsonrpc.Edit{{Name: "resourceSubscriptions", Value: append(list, ']')}}
+	for _, l := range mcp.Lists() {
+		edits = append(edits, l.Ask())
 	}
 	if tasks {
-		edits = append(edits, jsonrpc.Edit{Name: mcp.FilterTaskStatus, Value: yes})
+		edits = append(edits, jsonrpc.Edit{Name: mcp.FilterTaskStatus, Value: []byte("true")})
 	}
 	return jsonrpc.Object{}.With(jsonrpc.Edit{Name: "notifications", Value: jsonrpc.Object{}.Append(nil, edits...)})
 }
@@ -232,9 +229,9 @@ func (s *Server) listen(ctx context.Context, req *mcp.Request, acknowledged func
 // tellMissed tells of all that was granted as if it had changed.
 func tellMissed(params jsonrpc.Object, push func(mcp.Notification)) {
 	granted, _ := jsonrpc.Split(params.Get("notifications"))
-	for _, list := range []string{"tools", "prompts", "resources"} {
-		if string(granted.Get(list+"ListChanged")) == "true" {
-			push(mcp.Notification{Method: "notifications/" + list + "/list_changed"})
+	for _, l := range mcp.Lists() {
+		if l.In(granted) {
+			push(mcp.Notification{Method: l.Changed})
 		}
 	}
 	for _, uri := range grantedURIs(params) {

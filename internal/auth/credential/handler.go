@@ -142,9 +142,9 @@ func (s *Server) listen(ctx context.Context, req *mcp.Request, who string) (mcp.
 		}
 	}
 	wanted, _ := jsonrpc.Split(req.Params.Get("notifications"))
-	for _, list := range []string{"tools", "prompts", "resources"} {
-		if string(wanted.Get(list+"ListChanged")) == "true" {
-			req.Emit(mcp.Notification{Method: "notifications/" + list + "/list_changed"})
+	for _, l := range mcp.Lists() {
+		if l.In(wanted) {
+			req.Emit(mcp.Notification{Method: l.Changed})
 		}
 	}
 	return mcp.Result{}, s.unavailable("you have logged in: listen again")
