@@ -1,7 +1,6 @@
 package legacy
 
 import (
-
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
