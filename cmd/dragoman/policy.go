@@ -15,6 +15,7 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/policy"
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 	"github.com/dragoman-mcp/dragoman/internal/store/backend"
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -42,15 +43,19 @@ NAME what it is about, as SERVER__TOOL, or SERVER__URI for a resource. Or METHOD
 is an action of the schema of policies, and NAME is KIND/NAME: manage
 Platform/users. ARGUMENTS are those of the call, as one JSON object.
 
+With --seen the conversation has read of those servers, which flows and policies
+that look at context.seen may mind.
+
 Roles are those of --role; else those of the token or the local user that --as
 names; else access.default_roles. Exits with 0 when it is allowed and with 1
-when it is refused.`
+when it is refused, or left to the user.`
 
 // policyCheck is the command policy check.
 type policyCheck struct {
 	source
 	as, address, at, form  string
 	roles, groups, servers []string
+	seen                   []string
 }
 
 func newPolicyCheck() *cobra.Command {
@@ -60,6 +65,7 @@ func newPolicyCheck() *cobra.Command {
 		Short: "Decide whether somebody may do something, and say which rule decided",
 		Long:  policyCheckLong,
 		Example: `  dragoman policy check --as ann tools/call files__read_file '{"path":"/etc/x"}'
+  dragoman policy check --seen web tools/call mail__send '{"to":"x"}'
   dragoman policy check --as corp:7 --role admin manage Platform/users`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 || len(args) > 3 {
@@ -76,6 +82,7 @@ func newPolicyCheck() *cobra.Command {
 	f.StringSliceVar(&c.groups, "group", nil, "`GROUP` of who calls; may be given again")
 	f.StringSliceVar(&c.servers, "server", nil, "`SERVER` that the credential is bound to; may be given again")
 	f.StringVar(&c.address, "address", "", "`IP` address that the call comes from")
+	f.StringSliceVar(&c.seen, "seen", nil, "`SERVER` of which the caller's conversation has read, or SERVER__TOOL; may be given again")
 	f.StringVar(&c.at, "at", "", "`TIME` of the call, as 2026-12-31T08:00:00Z; now by default")
 	f.StringVarP(&c.form, "output", "o", formText, "`FORM`: text or json")
 	return cmd
@@ -114,11 +121,14 @@ func (c *policyCheck) run(cmd *cobra.Command, args []string) error {
 func (c *policyCheck) show(cmd *cobra.Command, q policy.Question, d policy.Decision) error {
 	out := cmd.OutOrStdout()
 	if c.form == formJSON {
-		return json.NewEncoder(out).Encode(map[string]any{"allow": d.Allow, "rule": d.Rule, "reasons": d.Reasons, "principal": q.Principal.ID, "roles": q.Principal.Roles})
+		return json.NewEncoder(out).Encode(map[string]any{"allow": d.Allow, "approval": d.Approval, "rule": d.Rule, "reasons": d.Reasons, "principal": q.Principal.ID, "roles": q.Principal.Roles})
 	}
 	word := "refused"
 	if d.Allow {
 		word = "allowed"
+	}
+	if d.Approval == policy.ApprovalWanted {
+		word = "left to the user's approval"
 	}
 	fmt.Fprintf(out, "%s by %s\n", word, harmless(d.Rule))
 	for _, reason := range d.Reasons {
@@ -154,9 +164,25 @@ func (c *policyCheck) question(ctx context.Context, cfg *config.Config, args []s
 			return q, exit(exitUsage, fmt.Errorf("--address: %w", err))
 		}
 	}
+	if q.Seen, err = c.read(cfg); err != nil {
+		return q, err
+	}
 	q.Revision, q.Explain = mcp.Revision20260728, true
 	q.Principal, err = c.principal(ctx, cfg)
 	return q, err
+}
+
+// read is what --seen names.
+func (c *policyCheck) read(cfg *config.Config) ([]flow.Source, error) {
+	var out []flow.Source
+	for _, text := range c.seen {
+		server, name, _ := strings.Cut(text, cfg.Names.Separator)
+		if _, ok := cfg.Servers[server]; !ok {
+			return nil, exit(exitNotFound, fmt.Errorf("--seen: there is no server %q: the servers are %s", server, strings.Join(slices.Sorted(maps.Keys(cfg.Servers)), ", ")))
+		}
+		out = append(out, flow.Source{Server: server, Name: name})
+	}
+	return out, nil
 }
 
 // principal is who --as names.

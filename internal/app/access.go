@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/audit"
 	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/policy"
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 	"github.com/dragoman-mcp/dragoman/internal/policy/limit"
 	"github.com/dragoman-mcp/dragoman/internal/policy/pin"
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -49,18 +51,38 @@ func (a *App) refresh(server string) { a.gateway.Refresh(server) }
 // decided has the decision about a call in the audit log, with the call or in
 // its place.
 func (a *App) decided(ctx context.Context, q policy.Question, d policy.Decision) context.Context {
+	if word := outcome(d); word != "" {
+		a.telemetry.Driven(q.Resource.Server, d.Rule, word)
+	}
 	if a.audit == nil {
 		return ctx
 	}
 	record := audit.Decision{Effect: "allow", Rule: d.Rule, Policy: a.access.policy.Version()}
-	if !d.Allow {
+	switch {
+	case d.Approval == policy.ApprovalWanted:
+		record.Effect = "ask"
+	case !d.Allow:
 		record.Effect = "deny"
+	}
+	if d.Approval == policy.ApprovalGiven || d.Approval == policy.ApprovalDenied {
+		record.Rule += ", " + string(d.Approval) + " by the user"
 	}
 	ctx = audit.WithDecision(ctx, record)
 	if !d.Allow {
 		a.audit.Refused(ctx, q.Resource.Server, &mcp.Request{Method: string(q.Action), Name: q.Resource.Name})
 	}
 	return ctx
+}
+
+// outcome is what became of a call that a flow or the user decided about; empty for others.
+func outcome(d policy.Decision) string {
+	switch {
+	case d.Approval != "":
+		return string(d.Approval)
+	case strings.HasPrefix(d.Rule, flow.RulePrefix):
+		return "refused"
+	}
+	return ""
 }
 
 // defined has the definition of what is called in the audit log, with the call.

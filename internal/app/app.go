@@ -413,7 +413,7 @@ func (a *App) warnUnchanged(cfg *config.Config) {
 		"listen": was.Listen == cfg.Listen, "tls": (was.TLS.Cert == "") == (cfg.TLS.Cert == ""), "names": was.Names == cfg.Names, "catalog": was.Catalog == cfg.Catalog,
 		"limits": was.Limits == cfg.Limits, "session": was.Session == cfg.Session, "log": was.Log == cfg.Log,
 		"state": was.State == cfg.State, "processes": was.Processes == cfg.Processes, "telemetry": reflect.DeepEqual(was.Telemetry, cfg.Telemetry), "audit": reflect.DeepEqual(was.Audit, cfg.Audit),
-		"rates": reflect.DeepEqual(was.Rates, cfg.Rates), "reload": was.Reload == cfg.Reload, "access.pinning": was.Access.Pinning == cfg.Access.Pinning,
+		"rates": reflect.DeepEqual(was.Rates, cfg.Rates), "reload": was.Reload == cfg.Reload, "access.pinning": was.Access.Pinning == cfg.Access.Pinning, "access.conversation": was.Access.Conversation == cfg.Access.Conversation,
 	} {
 		if !same {
 			a.log.Warn("this section has changed, which takes a restart", "section", name)

@@ -23,7 +23,7 @@ func (c *recordContext) Value(key any) any {
 
 // Decision is what was decided about a call, and by what.
 type Decision struct {
-	// Effect is allow or deny.
+	// Effect is allow, deny, or ask when its user is asked whether to make it.
 	Effect string
 	// Rule names what decided; Policy is the version of the whole set of rules.
 	Rule, Policy string

@@ -36,6 +36,11 @@ type Access struct {
 	// the first time; when it changes later, it is not listed and cannot be called until somebody approves it. With
 	// strict a new one has to be approved too.
 	Pinning string `yaml:"pinning" default:"off" enum:"off|first_sight|strict"`
+	// What must not be done, or not without the user's word, once a conversation has read content that others may have
+	// written. docs/policies.md says what that keeps off and what it does not.
+	Flows []Flow `yaml:"flows" aka:"flow,taint,taints"`
+	// What counts as one conversation for flows, and for context.seen of policies. A change takes a restart.
+	Conversation Conversation `yaml:"conversation"`
 }
 
 // PolicySource is where policies are written.
@@ -108,6 +113,7 @@ func (c *checker) access() {
 			c.fault(path, fmt.Sprintf("%q is everybody, who could then call from any address they like", proxy), "name the proxies")
 		}
 	}
+	c.flows()
 	for i, r := range c.Rates.Calls {
 		c.rule(fmt.Sprintf("rates.calls[%d]", i), r)
 	}

@@ -150,12 +150,36 @@ func (c *comparison) access() {
 	}
 	c.wider("access.default_roles", was.Access.DefaultRoles, now.Access.DefaultRoles)
 	c.down("access.pinning", was.Access.Pinning, now.Access.Pinning, "off", "first_sight", "strict")
+	c.flows()
 	for i, rule := range was.Rates.Calls {
 		if !slices.ContainsFunc(now.Rates.Calls, func(n config.Rule) bool { return bounds(n, rule) }) {
 			c.less("rates.calls", fmt.Sprintf("does not bound any more what its rule %d bounded (per %s)", i+1, rule.Per))
 		}
 	}
 	c.narrower("secrets.names", was.Secrets.Names, now.Secrets.Names)
+}
+
+// flows is about what may be done after something was read. A flow that has another name is another.
+func (c *comparison) flows() {
+	now := c.now.Access.Flows
+	for i := range c.was.Access.Flows {
+		was := &c.was.Access.Flows[i]
+		at := -1
+		for j := range now {
+			if now[j].Title(j) == was.Title(i) {
+				at = j
+			}
+		}
+		if at < 0 {
+			c.less("access.flows", "does not have "+was.Title(i)+" any more")
+			continue
+		}
+		path := fmt.Sprintf("access.flows[%d]", at)
+		c.narrower(path+".from", was.From, now[at].From)
+		c.narrower(path+".to", was.To, now[at].To)
+		c.wider(path+".except", was.Except, now[at].Except)
+		c.down(path+".do", was.Do, now[at].Do, "ask", "refuse")
+	}
 }
 
 // decides says whether calls are decided about at all.

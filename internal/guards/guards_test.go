@@ -35,6 +35,7 @@ auth:
   authorization_server: {enabled: true}
 access:
   pinning: strict
+  flows: [{name: f, from: [web, far], to: [run, db], except: [run__see, run__hear], do: refuse}, {from: [api], to: [fs]}]
   policies: [{name: own, text: 'forbid(principal == User::"bob", action, resource); permit(principal == User::"bob", action, resource);'}, {file: FILE}]
 rates: {calls: [{per: principal, rate: 10}, {per: tool, match: [web__*, api__*], at_once: 3}]}
 audit: {dir: a, checkpoints: c, reads: strict, read_tools: [time.*], retention: 100h}
@@ -120,6 +121,13 @@ var changes = []struct{ old, new, want string }{
 	{`names: ["a*"], roles: [user]`, `names: ["a*"], roles: [user, admin]`, "auth.certificates.roles"},
 	{"authorization_server: {enabled: true", "authorization_server: {enabled: true, dynamic_registration: true", "auth.authorization_server.dynamic_registration"},
 	{"pinning: strict", "pinning: first_sight", "access.pinning"},
+	{", {from: [api], to: [fs]}", "", "access.flows"},
+	{"name: f, from", "name: g, from", "access.flows"},
+	{"from: [web, far]", "from: [web]", "access.flows[0].from"},
+	{"to: [run, db]", "to: [run, fs]", "access.flows[0].to"},
+	{"except: [run__see, run__hear]", "except: [run__see, run__hear, run__do]", "access.flows[0].except"},
+	{"run__hear], do: refuse", "run__hear], do: ask", "access.flows[0].do"},
+	{"[{name: f", "[{from: [db], to: [api]}, {name: f", "access.flows"},
 	{"pinning: strict", "pinning: 'off'", "access.pinning"},
 	{"pinning: strict", "pinning: strict\n  default_roles: [user, admin]", "access.default_roles"},
 	{`forbid(principal == User::"bob", action, resource); `, "", "access.policies"},
@@ -199,7 +207,7 @@ var changes = []struct{ old, new, want string }{
 }
 
 // bothWays is where there may be less on the way back too, since one is another rather than less or more.
-var bothWays = []string{"public_url", "auth.issuers[0].url", "auth.issuers[0].roles", "access.policies", "rates.calls", "auth.issuers[0].types",
+var bothWays = []string{"public_url", "access.flows", "access.flows[0].to", "auth.issuers[0].url", "auth.issuers[0].roles", "access.policies", "rates.calls", "auth.issuers[0].types",
 	"auth.tokens[1].roles", "servers.any.sandbox.hosts", "servers.api.settings.pin", "servers.run.sandbox.network",
 	"auth.issuers[0].claims.roles", "auth.issuers[0].claims.groups", "auth.issuers[1].jwks_url"}
 
@@ -251,6 +259,9 @@ func TestWhatTakesNoGuardAwayIsNone(t *testing.T) {
 		"a server that is gone":            {"  any: {command: [python3, y.py], sandbox: {level: 2, network: proxy}}\n", ""},
 		"a server that is off":             {"{level: 2, network: proxy}", "{level: 0}, disabled: true"},
 		"a view":                           {"servers:\n", "views: {all: {tools: [web__*]}}\nservers:\n"},
+		"a flow for more":                  {"to: [run, db]", "to: [run, db, fs]"},
+		"a flow more":                      {", {from: [api], to: [fs]}", ", {from: [api], to: [fs]}, {name: h, from: [web], to: [fs]}"},
+		"a flow that excepts less":         {"[run__see, run__hear]", "[run__see]"},
 		"a permit for some":                {`permit(principal == User::"bob"`, `permit(principal == User::"ann"`},
 		"a permit under a condition":       {`permit(principal == User::"bob", action, resource);`, `permit(principal, action, resource) when { principal == User::"ann" };`},
 		"a forbid more":                    {`forbid(principal == User::"bob"`, `forbid(principal == User::"eve", action, resource); forbid(principal == User::"bob"`},

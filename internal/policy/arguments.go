@@ -30,7 +30,7 @@ func (q *Question) context(n needs, now time.Time) (cedar.Record, error) {
 	if !n.context {
 		return cedar.Record{}, nil
 	}
-	m := make(cedar.RecordMap, 4)
+	m := make(cedar.RecordMap, 5)
 	if n.wants(arguments) {
 		given, err := q.arguments(n)
 		if err != nil {
@@ -43,6 +43,9 @@ func (q *Question) context(n needs, now time.Time) (cedar.Record, error) {
 	}
 	if n.wants("revision") {
 		m["revision"] = cedar.String(q.Revision)
+	}
+	if n.wants(seen) {
+		m[seen] = q.servers()
 	}
 	if a := q.from(); a.IsValid() && n.wants(address) {
 		prefix, err := a.Prefix(a.BitLen())

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
+
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 )
 
 // ruleset is what is in force. It never changes; another takes its place.
@@ -22,13 +24,17 @@ type ruleset struct {
 	groups   map[Action][]cedar.EntityUID // that an action is in
 	version  string
 	trial    *trial // of policies that are asked besides; nil when there are none
+	flows    flow.Rules
+	looks    bool            // a policy looks at what conversations have read
+	askable  map[string]bool // policies whose refusal is up to the user, by their ids
 
 	people  *memory[string, []*person] // by id; there are several of those with credentials that say different things
 	things  *memory[thingKey, *thing]
 	answers *memory[pair, *settled]
 }
 
-func (r *ruleset) decide(q *Question, now time.Time) Decision {
+// permits answers a question without regard to flows.
+func (r *ruleset) permits(q *Question, now time.Time) Decision {
 	if !r.closed {
 		return Decision{Allow: true, Rule: RuleOpen}
 	}
@@ -39,22 +45,31 @@ func (r *ruleset) decide(q *Question, now time.Time) Decision {
 	if !what.known {
 		return q.fail(RuleDefault, "there is no action "+string(q.Action))
 	}
-	if q.Explain {
-		return r.inFull(q, who, what, now)
+	d := r.answer(q, who, what, now)
+	if d.Approval == ApprovalWanted && !r.inFull(q, &selection{who: who, rules: what.rules, without: r.askable}, what, now).Allow {
+		d.Approval = "" // nobody permits it, so that there is nothing to approve
 	}
-	s := r.settled(q, who, what)
-	switch {
-	case s.whole:
-		return s.decision
-	case s.doubt:
-		return r.inFull(q, who, what, now)
-	}
-	return r.complete(q, s, who, what, now)
+	return d
 }
 
-// inFull asks every rule that can be about the question.
-func (r *ruleset) inFull(q *Question, who *person, what *thing, now time.Time) Decision {
-	s := selection{who: who, rules: what.rules, listing: q.Listing}
+// answer asks the rules that can be about the question.
+func (r *ruleset) answer(q *Question, who *person, what *thing, now time.Time) Decision {
+	if !q.Explain {
+		s := r.settled(q, who, what)
+		switch {
+		case s.whole:
+			return s.decision
+		case !s.doubt:
+			return r.complete(q, s, who, what, now)
+		}
+	}
+	return r.inFull(q, &selection{who: who, rules: what.rules}, what, now)
+}
+
+// inFull asks every rule of s.
+func (r *ruleset) inFull(q *Question, s *selection, what *thing, now time.Time) Decision {
+	who := s.who
+	s.listing = q.Listing
 	n := s.survey()
 	if s.count == 0 {
 		return q.refuse(RuleDefault, q.unpermitted(who))
@@ -63,7 +78,7 @@ func (r *ruleset) inFull(q *Question, who *person, what *thing, now time.Time) D
 	if err != nil {
 		return q.fail(RuleDefault, err.Error())
 	}
-	verdict, why := cedar.Authorize(&s, &scene{who: who, what: what, actions: r.actions},
+	verdict, why := cedar.Authorize(s, &scene{who: who, what: what, actions: r.actions},
 		cedar.Request{Principal: who.uid, Action: what.action, Resource: what.uid, Context: context})
 	// A forbid that cannot be evaluated counts for nothing in Cedar. Here it
 	// counts: an error, in whatever policy, is a no.
@@ -75,6 +90,7 @@ func (r *ruleset) inFull(q *Question, who *person, what *thing, now time.Time) D
 		return q.refuse(RuleDefault, q.unpermitted(who))
 	}
 	d := Decision{Allow: verdict == cedar.Allow, Rule: string(why.Reasons[0].PolicyID)}
+	d.Approval = r.approval(verdict, why.Reasons)
 	if q.Explain {
 		d.Reasons = r.explain(d.Allow, why.Reasons)
 	}
@@ -166,15 +182,20 @@ func (r *ruleset) thing(q *Question) *thing {
 type selection struct {
 	who     *person
 	rules   []*rule
+	without map[string]bool // policies that are left out, by their ids
 	listing bool
 	count   int
+}
+
+func (s *selection) has(r *rule) bool {
+	return r.about(s.who) && (len(s.without) == 0 || !s.without[string(r.id)])
 }
 
 // survey counts them, and gathers what they need.
 func (s *selection) survey() needs {
 	var n needs
 	for _, r := range s.rules {
-		if !r.about(s.who) || s.listing && r.listing == nil {
+		if !s.has(r) || s.listing && r.listing == nil {
 			continue
 		}
 		s.count++
@@ -193,7 +214,7 @@ func (s *selection) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 			if s.listing {
 				p = r.listing
 			}
-			if p == nil || !r.about(s.who) {
+			if p == nil || !s.has(r) {
 				continue
 			}
 			if !yield(r.id, p) {

@@ -54,8 +54,9 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	if !ok {
 		return e.next.Handle(ctx, req)
 	}
-	if r := e.p.rules.Load(); e.p.d.Limits == nil && action != useTask && !r.closed {
-		if r.trial != nil {
+	rules := e.p.rules.Load()
+	if e.p.d.Limits == nil && action != useTask && !rules.guards() {
+		if rules.trial != nil {
 			e.p.judge(ctx, e.question(ctx, req, action, what))
 		}
 		return e.forward(ctx, req)
@@ -65,24 +66,40 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 			return mcp.Result{}, err
 		}
 	}
+	req, answer, err := e.p.approvals.Take(ctx, e.server, req)
+	if err != nil {
+		return mcp.Result{}, err
+	}
 	q := e.question(ctx, req, action, what)
-	d := e.p.judge(ctx, q)
+	d := q.settle(e.p.judge(ctx, q), req, answer)
 	ctx = e.p.d.Decided(ctx, q, d)
 	if !d.Allow {
-		return mcp.Result{}, e.refusal(ctx, req, q)
+		return e.refuse(ctx, req, q, d)
 	}
 	if action == useTask && !e.tasks.permits(q.Principal.ID, req.Name) {
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "unknown task: %s", req.Name)
 	}
-	if e.p.d.Limits == nil || !counted(action) || req.Abandon { // who gives a call up makes none
-		return e.forward(ctx, req)
-	}
-	done, err := e.p.d.Limits.Take(ctx, q.Principal.ID, e.server, what.Name)
+	done, err := e.count(ctx, req, q)
 	if err != nil {
 		return mcp.Result{}, err
 	}
 	defer done()
-	return e.forward(ctx, req)
+	if reads(action) && rules.watches() && rules.remembers(q.source()) {
+		defer e.p.note(req, &q)()
+	}
+	result, err := e.forward(ctx, req)
+	if err == nil && d.Approval == ApprovalGiven {
+		return e.p.approvals.Carry(ctx, q.subject(req, d), result)
+	}
+	return result, err
+}
+
+// count counts a call, if calls are counted.
+func (e *enforced) count(ctx context.Context, req *mcp.Request, q Question) (done func(), err error) {
+	if e.p.d.Limits == nil || !counted(q.Action) || req.Abandon { // who gives a call up makes none
+		return func() {}, nil
+	}
+	return e.p.d.Limits.Take(ctx, q.Principal.ID, e.server, q.Resource.Name)
 }
 
 // forward gives the request to the server.
@@ -101,6 +118,9 @@ func (e *enforced) question(ctx context.Context, req *mcp.Request, action Action
 	}
 	if req.Client != nil {
 		q.Revision = req.Client.Revision
+	}
+	if e.p.rules.Load().watches() {
+		q.Seen = e.p.memory.Seen(e.p.memory.Of(q.Principal, req.Client))
 	}
 	return q
 }

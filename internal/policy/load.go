@@ -17,6 +17,7 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 )
 
 //go:embed schema.cedarschema
@@ -107,11 +108,14 @@ func (l *loader) policy(p *cedar.Policy, own bool) {
 	switch was := l.ids[id]; {
 	case was != "":
 		l.fault(place, fmt.Sprintf("the id %q is already that of %s", id, was))
-	case !own && strings.HasPrefix(string(id), reserved), id == RuleOpen, id == RuleDefault, id == RuleCredential, id == "":
+	case !own && strings.HasPrefix(string(id), reserved), strings.HasPrefix(string(id), flow.RulePrefix), id == RuleOpen, id == RuleDefault, id == RuleCredential, id == "":
 		l.fault(place, fmt.Sprintf("the id %q is reserved", id))
 	}
 	l.ids[id] = place
 	r := newRule(p, id)
+	if _, ask := p.Annotations()[askAnnotation]; ask && r.tree.Effect != exp.EffectForbid {
+		l.fault(place, "@ask is on a permit, and only a forbid can be left to the user")
+	}
 	l.check(r)
 	l.rules = append(l.rules, r)
 }

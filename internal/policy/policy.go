@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 )
 
 // Deps is what a Policy needs of others. All may be left out.
@@ -43,8 +44,10 @@ type Deps struct {
 
 // Policy is what is in force; it can be replaced while calls are under way.
 type Policy struct {
-	d     Deps
-	rules atomic.Pointer[ruleset]
+	d         Deps
+	rules     atomic.Pointer[ruleset]
+	memory    *flow.Memory
+	approvals *flow.Approvals
 }
 
 // New loads the roles and the policies of cfg. Its error joins a Fault for
@@ -62,7 +65,7 @@ func New(cfg *config.Config, d Deps) (*Policy, error) {
 	if d.Decided == nil {
 		d.Decided = func(ctx context.Context, _ Question, _ Decision) context.Context { return ctx }
 	}
-	p := &Policy{d: d}
+	p := &Policy{d: d, memory: flow.NewMemory(cfg.Access.Conversation, d.Now), approvals: flow.NewApprovals(d.Now)}
 	use, err := p.Prepare(cfg)
 	if err != nil {
 		return nil, err
@@ -127,6 +130,7 @@ func newRuleset(cfg *config.Config, section string, sources []config.PolicySourc
 	for _, rule := range rules {
 		hash.Write(rule.policy.MarshalCedar())
 	}
+	r.flow(cfg, hash)
 	r.version = hex.EncodeToString(hash.Sum(nil)[:8])
 	return r, nil
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -59,6 +60,8 @@ type Question struct {
 	Revision  mcp.Revision
 	// Address is where the principal calls from; policies that ask for it refuse when it is not known.
 	Address netip.Addr
+	// Seen is what the caller's conversation has read.
+	Seen []flow.Source
 	// Listing asks whether there could be arguments, a time and an address with
 	// which the answer would be yes: whether it is shown.
 	Listing bool
@@ -69,14 +72,32 @@ type Question struct {
 // Decision is the answer.
 type Decision struct {
 	Allow bool
-	// Rule is the policy that decided, by its id or as file:line; or one of the
-	// Rule constants.
+	// Rule is the policy that decided, by its id or as file:line; or a flow, as
+	// flow:NAME; or one of the Rule constants.
 	Rule string
+	// Approval is what the user has to do with the decision, where a flow or a
+	// policy with @ask leaves it to them.
+	Approval Approval
+	// Read is what was read that made a flow decide.
+	Read []flow.Source
 	// Reasons are sentences for people, when they were asked for.
 	Reasons []string
 	// Fault says what went wrong in a policy, which made the answer no; empty if nothing did.
 	Fault string
 }
+
+// Approval is what the user has said of one call.
+type Approval string
+
+// What a user can have said; empty when it was not up to them.
+const (
+	// ApprovalWanted: it is refused unless the user says yes to this one call.
+	ApprovalWanted Approval = "wanted"
+	// ApprovalGiven: the user said yes.
+	ApprovalGiven Approval = "given"
+	// ApprovalDenied: the user said no.
+	ApprovalDenied Approval = "denied"
+)
 
 // What decided where no policy did.
 const (

@@ -86,7 +86,7 @@ func (r *ruleset) settle(q *Question, who *person, what *thing) *settled {
 	}
 	if len(s.open) == 0 {
 		// The time counts for rules that look at it, of which there are none.
-		s.whole, s.decision = true, r.inFull(q, who, what, time.Time{})
+		s.whole, s.decision = true, r.inFull(q, &selection{who: who, rules: what.rules}, what, time.Time{})
 		return s
 	}
 	context, err := q.context(known, time.Time{})
@@ -123,5 +123,5 @@ func (r *ruleset) complete(q *Question, s *settled, who *person, what *thing, no
 		s.permit < s.places[slices.IndexFunc(s.open, func(one *rule) bool { return one.id == first })] {
 		return Decision{Allow: true, Rule: s.rule}
 	}
-	return Decision{Allow: verdict == cedar.Allow, Rule: string(first)}
+	return Decision{Allow: verdict == cedar.Allow, Rule: string(first), Approval: r.approval(verdict, why.Reasons)}
 }

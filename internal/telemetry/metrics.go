@@ -24,7 +24,7 @@ type families struct {
 	responseTime       *prometheus.HistogramVec
 	activeRequests     *prometheus.GaugeVec
 	sessions, streams  *prometheus.GaugeVec
-	reloads            *prometheus.CounterVec
+	reloads, flows     *prometheus.CounterVec
 	lastReload         prometheus.Gauge
 }
 
@@ -52,6 +52,10 @@ func newFamilies(r *prometheus.Registry, o Options) *families {
 		streams:         gauge("dragoman_streams", "Streams that are open, by kind.", "kind"),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dragoman_config_reloads_total", Help: "Reloads of the configuration, by result."}, []string{"result"}),
+		flows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dragoman_flow_decisions_total",
+			Help: "Calls that a flow, or a policy with @ask, did not simply let through, by what became of them: refused, wanted (the user was asked, or could not be), given, denied.",
+		}, []string{"server", "rule", "outcome"}),
 		lastReload: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dragoman_config_last_reload_success_timestamp_seconds", Help: "When the configuration in use was loaded, in Unix time."}),
 	}
@@ -60,7 +64,7 @@ func newFamilies(r *prometheus.Registry, o Options) *families {
 		ConstLabels: prometheus.Labels{"version": o.Version, "commit": o.Commit, "go": runtime.Version()},
 	}, func() float64 { return 1 })
 	r.MustRegister(f.incoming, f.outgoing, f.incomingSession, f.outgoingSession, f.responseTime, f.activeRequests,
-		f.sessions, f.streams, f.reloads, f.lastReload, build,
+		f.sessions, f.streams, f.reloads, f.flows, f.lastReload, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"success", "failure"} {
 		f.reloads.WithLabelValues(result)
@@ -89,6 +93,7 @@ func (f *families) forget(server string) {
 	labels := prometheus.Labels{"server": server}
 	f.outgoing.DeletePartialMatch(labels)
 	f.outgoingSession.DeletePartialMatch(labels)
+	f.flows.DeletePartialMatch(labels)
 }
 
 // SessionOpened counts a session until closed is called, which may be done once.
@@ -113,6 +118,12 @@ func (t *Telemetry) StreamOpened(kind string) (closed func()) {
 	open := t.families.streams.WithLabelValues(kind)
 	open.Inc()
 	return open.Dec
+}
+
+// Driven counts a call to a server that what was read before, or the user, decided
+// about. rule is one of the configuration's, outcome one of few words.
+func (t *Telemetry) Driven(server, rule, outcome string) {
+	t.families.flows.WithLabelValues(server, rule, outcome).Inc()
 }
 
 // Loaded tells that a configuration was taken into use, or that one was
