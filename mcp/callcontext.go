@@ -2,9 +2,20 @@ package mcp
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
+
+// ErrRevoked is the cause of the end of a call whose caller may not have its
+// answer any more, since the credential that it was made with was revoked.
+var ErrRevoked = errors.New("the credential was revoked or has expired")
+
+// Revoked reports whether the call that ctx belongs to has ended with [ErrRevoked].
+func Revoked(ctx context.Context) bool {
+	c, ok := ctx.Value(callContextKey{}).(*CallContext)
+	return ok && c.Cause() == ErrRevoked
+}
 
 // callContextKey finds the nearest CallContext below values.
 type callContextKey struct{}
@@ -24,7 +35,7 @@ type CallContext struct {
 	foreign bool         // the parent is of another kind, and may end
 
 	mu    sync.Mutex  // guards what follows
-	stop  func() bool // detaches from a foreign parent
+	stop  func() bool // detaches from a foreign parent; nil before somebody waits for this context
 	err   error       // nil while it lasts
 	cause error
 	done  chan struct{} // made for the first who asks
@@ -45,9 +56,16 @@ type hook struct {
 
 // NewCallContext returns a context that ends with parent, or with End.
 func NewCallContext(parent context.Context) *CallContext {
-	c := &CallContext{parent: parent}
-	c.attach()
+	c := &CallContext{}
+	c.Begin(parent)
 	return c
+}
+
+// Begin makes a zero CallContext that is part of something else what
+// [NewCallContext] returns. It must be called once, before anything else.
+func (c *CallContext) Begin(parent context.Context) {
+	c.parent = parent
+	c.attach()
 }
 
 // NewCallContextUntil is NewCallContext for a call that must end at a deadline,
@@ -68,10 +86,6 @@ func (c *CallContext) attach() {
 		above, ok = c.parent.Value(callContextKey{}).(*CallContext)
 		if !ok || above.Done() != done {
 			c.foreign = true
-			stop := context.AfterFunc(c.parent, func() { c.End(c.parent.Err(), context.Cause(c.parent)) })
-			c.mu.Lock()
-			c.stop = stop
-			c.mu.Unlock()
 			return
 		}
 	}
@@ -85,13 +99,24 @@ func (c *CallContext) attach() {
 	}
 }
 
+// heed has the end of a foreign parent end this context too, from when somebody
+// waits for it: many calls end before, and to attach costs more than the rest.
+// c.mu is held.
+func (c *CallContext) heed() {
+	if c.foreign && c.stop == nil && c.err == nil {
+		c.stop = context.AfterFunc(c.parent, func() { c.End(c.parent.Err(), context.Cause(c.parent)) })
+	}
+}
+
 // hang puts h into the list; false when there is nothing to wait for any more.
 func (c *CallContext) hang(h *hook) bool {
+	_ = c.Err() // the parent may have ended unheeded
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return false
 	}
+	c.heed()
 	h.hung, h.next = true, c.hooks
 	if c.hooks != nil {
 		c.hooks.prev = h
@@ -192,6 +217,7 @@ func (c *CallContext) Deadline() (time.Time, bool) {
 
 // Done implements context.Context.
 func (c *CallContext) Done() <-chan struct{} {
+	_ = c.Err() // the parent may have ended unheeded
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
@@ -199,6 +225,7 @@ func (c *CallContext) Done() <-chan struct{} {
 		if c.err != nil {
 			close(c.done)
 		}
+		c.heed()
 	}
 	return c.done
 }
@@ -208,7 +235,7 @@ func (c *CallContext) Err() error {
 	c.mu.Lock()
 	err := c.err
 	c.mu.Unlock()
-	if err == nil && c.foreign && c.parent.Err() != nil { // it will be told in a moment
+	if err == nil && c.foreign && c.parent.Err() != nil { // it would be told in a moment, or not at all
 		c.End(c.parent.Err(), context.Cause(c.parent))
 		return c.parent.Err()
 	}
@@ -218,6 +245,7 @@ func (c *CallContext) Err() error {
 // Cause is why the context ended; nil while it lasts. context.Cause does not
 // know it.
 func (c *CallContext) Cause() error {
+	_ = c.Err() // the parent may have ended unheeded
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cause

@@ -156,3 +156,30 @@ func TestACallContextMayBeUsedByMany(t *testing.T) {
 		}
 	}
 }
+
+func TestAParentThatEndedUnheededIsNoticedByWhoeverLooks(t *testing.T) {
+	why := errors.New("why")
+	for name, look := range map[string]func(*mcp.CallContext) bool{
+		"by its error":              func(c *mcp.CallContext) bool { return c.Err() == context.Canceled },
+		"by its cause":              func(c *mcp.CallContext) bool { return c.Cause() == why },
+		"by one made of it":         func(c *mcp.CallContext) bool { return mcp.NewCallContext(c).Err() == context.Canceled },
+		"by one of the library":     func(c *mcp.CallContext) bool { return context.WithValue(c, valueKey{}, 1).Err() == context.Canceled },
+		"by the end of its waiting": func(c *mcp.CallContext) bool { <-c.Done(); return true },
+		"by a function": func(c *mcp.CallContext) bool {
+			ran := make(chan struct{})
+			c.AfterFunc(func() { close(ran) })
+			<-ran
+			return true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parent, cancel := context.WithCancelCause(context.Background())
+			var c mcp.CallContext // as a part of something else
+			c.Begin(parent)
+			cancel(why)
+			if !look(&c) {
+				t.Errorf("error %v, cause %v; want it ended with its parent", c.Err(), c.Cause())
+			}
+		})
+	}
+}

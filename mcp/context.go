@@ -28,15 +28,36 @@ type Principal struct {
 	Method string
 }
 
+// principalContext carries a principal, in one piece of memory with it.
+type principalContext struct {
+	context.Context
+	principal Principal
+}
+
+// Value implements context.Context.
+func (c *principalContext) Value(key any) any {
+	if AsksForPrincipal(key) {
+		return &c.principal
+	}
+	return c.Context.Value(key)
+}
+
 // WithPrincipal returns a context whose calls are made by p.
 func WithPrincipal(ctx context.Context, p Principal) context.Context {
-	return context.WithValue(ctx, principalKey, p)
+	return &principalContext{ctx, p}
 }
+
+// AsksForPrincipal reports whether it is the principal that a context is asked for
+// by key. It is for contexts that hold one themselves: their Value returns a
+// *Principal then, which nobody changes any more.
+func AsksForPrincipal(key any) bool { return key == principalKey }
 
 // PrincipalOf returns who makes the call of ctx; the zero Principal if nobody was asked.
 func PrincipalOf(ctx context.Context) Principal {
-	p, _ := ctx.Value(principalKey).(Principal)
-	return p
+	if p, ok := ctx.Value(principalKey).(*Principal); ok {
+		return *p
+	}
+	return Principal{}
 }
 
 // requestContext carries a request's id: what context.WithValue gives, with the

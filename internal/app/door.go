@@ -45,6 +45,18 @@ type doors struct {
 	closed  bool
 }
 
+// answered gives what next says to callers who may still have it: not to those
+// whose credential was revoked meanwhile. What the call has done stays done.
+func answered(next mcp.Handler) mcp.Handler {
+	return mcp.HandlerFunc(func(ctx context.Context, req *mcp.Request) (mcp.Result, error) {
+		result, err := next.Handle(ctx, req)
+		if mcp.Revoked(ctx) {
+			return mcp.Result{}, mcp.Errorf(mcp.CodeUnauthenticated, "the credential was revoked or has expired while this was under way; it was cancelled, and may have taken effect")
+		}
+		return result, err
+	})
+}
+
 // counted counts the calls of next, and the subscriptions of clients that have no
 // session: who has one holds a stream, whatever it subscribes to.
 func (d *doors) counted(next mcp.Handler) mcp.Handler {
@@ -115,7 +127,7 @@ func (d *doors) make(name string, handler mcp.Handler) *door {
 	cfg := d.app.Config()
 	l := cfg.Limits
 	handler = d.app.telemetry.Observe(handler, telemetry.Leg{Side: telemetry.Incoming, Transport: telemetry.TCP})
-	handler = d.app.shown(d.counted(handler))
+	handler = answered(d.app.shown(d.counted(handler)))
 	made := &door{name: name, handler: handler, cfg: cfg}
 	made.sessions = legacy.NewServer(handler, d.app.sealer, legacy.ServerOptions{
 		Endpoint: name, MaxSessions: l.Sessions, SessionTTL: cfg.Session.TTL, InputTimeout: cfg.Session.InputWait, Log: d.app.log,
@@ -125,8 +137,7 @@ func (d *doors) make(name string, handler mcp.Handler) *door {
 		MaxBodyBytes: int64(l.Body), Limits: jsonrpc.Limits{MaxDepth: l.Depth}, BodyTimeout: l.BodyTimeout,
 		WriteTimeout: l.WriteTimeout, KeepAlive: l.KeepAlive,
 		ReplayEvents: orNone(l.ReplayEvents), ReplayBytes: orNone(int(l.ReplayBytes)), Log: d.app.log,
-		Hold:      d.streams.enter,
-		Revocable: func(ctx context.Context) bool { return auth.Lifetime(ctx).Done() != nil },
+		Hold: d.streams.enter, Detached: auth.Detached, Outlive: auth.Outlive,
 	})
 	made.sse = httpsse.NewServer(made.converse, httpsse.ServerOptions{
 		MaxSessions: l.Sessions, MaxBodyBytes: int64(l.Body), BodyTimeout: l.BodyTimeout,
@@ -182,11 +193,10 @@ func (d *doors) socket(found *door, w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it has been answered
 	}
-	// The socket outlives the request's context, not the gateway.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	// The socket outlives the request's context, not the gateway nor its caller's credential.
+	ctx, cancel := context.WithCancel(auth.Detached(r.Context()))
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
-	defer context.AfterFunc(auth.Lifetime(r.Context()), cancel)() // what is left of the caller's credential
 	if err := found.converse(ctx, conn); err != nil {
 		d.app.log.DebugContext(ctx, "websocket ended", "err", err)
 	}

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,7 +16,14 @@ import (
 
 func TestStreamsEndWithTheCredential(t *testing.T) {
 	path, s := people(t)
-	_, _, gateway := run(t, fmt.Sprintf("listen: 127.0.0.1:0\nstate: {path: %q}\nauth: {passwords: {enabled: true}}\nservers: {time: {builtin: time}}\n", path))
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nstate: {path: %q}\nauth: {passwords: {enabled: true}, tokens: [{name: ann, token: %s, roles: [admin, user]}]}\nservers: {time: {builtin: time}}\nreload: {may_lower_safety: true}\n", path, ann)
+	a, gate, gateway := run(t, text)
+	reload := func(text string) {
+		t.Helper()
+		if err := errors.Join(a.Reload(parse(t, text)), gate.Refresh()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	login := func(name string) string {
 		_, body := form(t, gateway+"/token", url.Values{"username": {name}, "password": {goodPassword}})
 		token, _ := body["access_token"].(string)
@@ -88,34 +96,49 @@ func TestStreamsEndWithTheCredential(t *testing.T) {
 		}
 		return ctx.Err() // nil unless we gave up
 	}
-	for name, stay := range map[string]func(context.Context, string, chan<- struct{}) error{"events": events, "socket": socket, "the stream of a session": alone} {
-		for _, way := range []string{"is revoked", "is a disabled user's"} {
-			t.Run(name+" of a token that "+way, func(t *testing.T) {
-				user := map[string]string{"is revoked": "alice", "is a disabled user's": "johndoe"}[way]
-				token := login(user)
-				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-				defer cancel()
-				open, ended := make(chan struct{}), make(chan error, 1)
-				go func() { ended <- stay(ctx, token, open) }()
+	ways := map[string]func() (token string, revoke, restore func()){
+		"is revoked": func() (string, func(), func()) {
+			token := login("alice")
+			return token, func() { form(t, gateway+"/revoke", url.Values{"token": {token}}) }, func() {}
+		},
+		"is a disabled user's": func() (string, func(), func()) {
+			return login("johndoe"), func() { disable(t, s, "johndoe", true) }, func() { disable(t, s, "johndoe", false) }
+		},
+		"is not configured any more": func() (string, func(), func()) {
+			return ann, func() { reload(strings.Replace(text, ann, bob, 1)) }, func() { reload(text) }
+		},
+		"has other roles now": func() (string, func(), func()) {
+			return ann, func() { reload(strings.Replace(text, "[admin, user]", "[user]", 1)) }, func() { reload(text) }
+		},
+	}
+	kinds := map[string]func(context.Context, string, chan<- struct{}) error{"events": events, "a socket": socket, "the stream of a session": alone}
+	for way, begin := range ways {
+		t.Run("of a token that "+way, func(t *testing.T) {
+			token, revoke, restore := begin()
+			defer restore()
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+			defer cancel()
+			ended := make(map[string]chan error)
+			for kind, stay := range kinds {
+				open, over := make(chan struct{}), make(chan error, 1)
+				ended[kind] = over
+				go func() { over <- stay(ctx, token, open) }()
 				select {
 				case <-open:
-				case err := <-ended:
-					t.Fatalf("it did not open: %v", err)
+				case err := <-over:
+					t.Fatalf("%s did not open: %v", kind, err)
 				}
-				start := time.Now()
-				if way == "is revoked" {
-					form(t, gateway+"/revoke", url.Values{"token": {token}})
-				} else {
-					disable(t, s, user, true)
-					defer disable(t, s, user, false)
-				}
-				if err := <-ended; err != nil {
-					t.Errorf("it did not end: %v", err)
+			}
+			start := time.Now()
+			revoke()
+			for kind, over := range ended {
+				if err := <-over; err != nil {
+					t.Errorf("%s did not end: %v", kind, err)
 				}
 				if took := time.Since(start); took > time.Minute {
-					t.Errorf("it ended after %v, want 5 s or little more", took)
+					t.Errorf("%s ended after %v, want 5 s or little more", kind, took)
 				}
-			})
-		}
+			}
+		})
 	}
 }

@@ -66,7 +66,7 @@ func (l *Log) both(ctx context.Context, next mcp.Handler, server string, req *mc
 		}
 	}()
 	res, err = next.Handle(ctx, req)
-	outcome.judge(res, err)
+	outcome.judge(ctx, res, err)
 	return res, err
 }
 
@@ -78,7 +78,7 @@ func (l *Log) one(ctx context.Context, next mcp.Handler, server string, req *mcp
 		e := l.describe(ctx, kindCall, server, req)
 		e.duration = e.time.Sub(begun)
 		if e.outcome = outcome; outcome == "" {
-			e.judge(res, err)
+			e.judge(ctx, res, err)
 		}
 		_, _ = l.append(ctx, &e, toBeTaken) // what is lost is counted
 	}()
@@ -194,9 +194,17 @@ func traceOf(ctx context.Context, req *mcp.Request) string {
 	return req.TraceParent[begin:end]
 }
 
-// judge says how a call ended.
-func (e *entry) judge(res mcp.Result, err error) {
-	if err == nil {
+// judge says how a call ended. One whose caller's credential was revoked meanwhile
+// is not answered, whether the server had an answer or not.
+func (e *entry) judge(ctx context.Context, res mcp.Result, err error) {
+	switch revoked := mcp.Revoked(ctx); {
+	case revoked && err == nil:
+		e.outcome, e.out = "withheld", len(res.Raw())
+		return
+	case revoked:
+		e.outcome = "revoked"
+		return
+	case err == nil:
 		e.outcome, e.out = string(res.Type()), len(res.Raw())
 		if string(res.Get("isError")) == "true" {
 			e.outcome = "tool error"

@@ -132,16 +132,10 @@ func (g *Guard) Private(next http.Handler) http.Handler {
 			g.turnAway(w, r, err)
 			return
 		}
-		var ctx context.Context
-		if identity.Principal.Method == fixedMethod { // what the configuration names needs no watch
-			ctx = g.placed(r)
-		} else {
-			held := g.hold(r, identity)
-			defer held.close()
-			ctx = held
-		}
+		held := g.hold(r, identity)
+		defer held.close()
 		bare(r)
-		next.ServeHTTP(w, r.WithContext(mcp.WithPrincipal(ctx, identity.Principal)))
+		next.ServeHTTP(w, r.WithContext(held))
 	}))
 }
 
@@ -157,8 +151,11 @@ func (g *Guard) placed(r *http.Request) context.Context {
 
 // hold makes a request end when its credential does. Close what it returns.
 func (g *Guard) hold(r *http.Request, id Identity) *lifetime {
-	l := &lifetime{CallContext: mcp.NewCallContext(r.Context()), watch: g.watch, first: id, stream: isStream(r), state: r.TLS}
-	l.given, _ = bearerOf(r.Header.Get("Authorization"))
+	l := &lifetime{watch: g.watch, principal: id.Principal, expires: id.Expires, stream: isStream(r)}
+	l.Begin(r.Context())
+	if l.given, _ = bearerOf(r.Header.Get("Authorization")); l.given == "" {
+		l.state = r.TLS
+	}
 	if g.places {
 		address := g.proxies.from(r)
 		l.place = &address

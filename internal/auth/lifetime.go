@@ -6,8 +6,10 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/secret"
@@ -26,43 +28,115 @@ const (
 	maxDoubt = 15
 )
 
-// errEnded is the cause of contexts of requests whose credential has ended.
-var errEnded = errors.New("the credential was revoked or has expired")
-
 type lifetimeKey struct{}
-
-// Lifetime returns a context that ends when the credential of a request does, for
-// what outlives the request's own context. ctx is the request's, or made of it.
-func Lifetime(ctx context.Context) context.Context {
-	if held, ok := ctx.Value(lifetimeKey{}).(*lifetime); ok {
-		return held
-	}
-	return context.Background()
-}
 
 // lifetime ends a request when its credential does: a revoked one at once, also
 // in the middle of a call; an expired one if the request is a stream, which would
 // go on for ever, and not if it is a call that was rightly begun.
 //
-// It is the context of the request itself, and knows where the request comes from,
-// which saves two on the way of every call.
+// It is the context of the request itself, and knows who makes it and where it comes
+// from, which saves three on the way of every call.
 type lifetime struct {
-	*mcp.CallContext
-	watch  *watch
-	given  string               // the token; empty if it was a certificate
-	state  *tls.ConnectionState // of the certificate
-	first  Identity
-	stream bool
-	place  *netip.Addr // nil when nobody asks for it
+	mcp.CallContext // ends with the credential and with the request
+	watch           *watch
+	given           string               // the token; empty if it was a certificate
+	state           *tls.ConnectionState // of the certificate
+	principal       mcp.Principal
+	expires         time.Time
+	stream          bool
+	place           *netip.Addr // nil when nobody asks for it
+
+	// lasting ends with the credential alone; nil before somebody needs it.
+	lasting atomic.Pointer[mcp.CallContext]
 
 	due        time.Time // of the next look; in watch
 	prev, next *lifetime // in watch
 	listed     bool      // in watch
 	doubt      int       // of whoever looks
+	closed     atomic.Bool
 }
 
-// Value makes the lifetime, and where its request comes from, found in what is made of it.
+// Detached returns the context of what a request has begun and its client's
+// departure does not end. It has the values of ctx, which is the request's or made
+// of it, and ends when the request's credential is revoked, with [mcp.ErrRevoked].
+func Detached(ctx context.Context) context.Context {
+	held, ok := ctx.Value(lifetimeKey{}).(*lifetime)
+	if !ok {
+		return context.WithoutCancel(ctx)
+	}
+	return &detached{CallContext: held.beyond(), values: ctx, request: &held.CallContext}
+}
+
+// detached is a context with the values of another.
+type detached struct {
+	*mcp.CallContext
+	values  context.Context
+	request *mcp.CallContext
+}
+
+// Value implements context.Context. What is made of it ends with it, and not with
+// the request.
+func (d *detached) Value(key any) any {
+	v := d.values.Value(key)
+	if v == any(d.request) {
+		return d.CallContext
+	}
+	return v
+}
+
+// Outlive has end called when the credential of a request is not good any more,
+// also when the request's handler has returned, until stop is called. It is for
+// streams: they end too when the credential expires. end must not wait.
+func Outlive(ctx context.Context, end func()) (stop func()) {
+	held, ok := ctx.Value(lifetimeKey{}).(*lifetime)
+	if !ok {
+		return func() {}
+	}
+	own := &lifetime{watch: held.watch, given: held.given, state: held.state, principal: held.principal, expires: held.expires, stream: true}
+	own.Begin(context.Background())
+	forget := own.AfterFunc(end)
+	own.watch.add(own)
+	return func() {
+		forget()
+		own.close()
+	}
+}
+
+// beyond returns the context that ends with the credential alone.
+func (l *lifetime) beyond() *mcp.CallContext {
+	if c := l.lasting.Load(); c != nil {
+		return c
+	}
+	l.lasting.CompareAndSwap(nil, mcp.NewCallContext(context.Background()))
+	c := l.lasting.Load()
+	if l.Cause() == mcp.ErrRevoked { // it may not have found c
+		c.End(context.Canceled, mcp.ErrRevoked)
+	}
+	return c
+}
+
+// revoke ends what the credential was good for.
+func (l *lifetime) revoke() {
+	l.End(context.Canceled, mcp.ErrRevoked)
+	if c := l.lasting.Load(); c != nil {
+		c.End(context.Canceled, mcp.ErrRevoked)
+	}
+}
+
+// over says whether nothing depends on the credential any more.
+func (l *lifetime) over() bool {
+	if l.Err() == nil {
+		return false
+	}
+	c := l.lasting.Load()
+	return c == nil || c.Err() != nil || l.closed.Load()
+}
+
+// Value makes the lifetime, its principal, and where its request comes from, found in what is made of it.
 func (l *lifetime) Value(key any) any {
+	if mcp.AsksForPrincipal(key) {
+		return &l.principal
+	}
 	switch key {
 	case lifetimeKey{}:
 		return l
@@ -79,10 +153,10 @@ func (l *lifetime) Value(key any) any {
 // exchanges it for another (RFC 8693), and goes nowhere else.
 func Shown(ctx context.Context) (token secret.Value, expires time.Time, ok bool) {
 	held, ok := ctx.Value(lifetimeKey{}).(*lifetime)
-	if !ok || held.given == "" || held.first.Principal.Method != tokenMethod {
+	if !ok || held.given == "" || held.principal.Method != tokenMethod {
 		return secret.Value{}, time.Time{}, false
 	}
-	return secret.NewValue([]byte(held.given)), held.first.Expires, true
+	return secret.NewValue([]byte(held.given)), held.expires, true
 }
 
 // isStream says whether a request stays open by its nature.
@@ -92,6 +166,7 @@ func isStream(r *http.Request) bool {
 
 // close ends the watch over the request.
 func (l *lifetime) close() {
+	l.closed.Store(true)
 	l.End(context.Canceled, nil) // first, so that a look that is under way does not ask for another
 	l.watch.remove(l)
 }
@@ -99,33 +174,50 @@ func (l *lifetime) close() {
 // check looks at the credential, and has it looked at again later if it holds.
 func (l *lifetime) check() {
 	now := time.Now()
-	expired := !l.first.Expires.IsZero() && !now.Before(l.first.Expires)
+	expired := !l.expires.IsZero() && !now.Before(l.expires)
 	switch {
+	case l.over():
+		return
 	case expired && l.stream:
-		l.End(context.Canceled, errEnded)
+		l.revoke()
 		return
 	case expired:
 		return // it was rightly begun, and can only be ended by what it called
 	}
-	ctx, cancel := context.WithTimeout(l, recheckTimeout)
-	defer cancel()
-	id, err := l.watch.guard.again(ctx, l)
+	id, err := l.look()
 	var scope *ScopeError
 	switch {
-	case l.Err() != nil:
+	case l.over():
 		return
-	case errors.Is(err, ErrInvalid), errors.Is(err, errNone), errors.As(err, &scope), err == nil && id.Principal.ID != l.first.Principal.ID:
-		l.End(context.Canceled, errEnded)
+	case errors.Is(err, ErrInvalid), errors.Is(err, errNone), errors.As(err, &scope), err == nil && !sameRights(id.Principal, l.principal):
+		l.revoke()
 		return
 	case err != nil:
 		if l.doubt++; l.doubt > maxDoubt {
-			l.End(context.Canceled, errEnded)
+			l.revoke()
 			return
 		}
 	default:
 		l.doubt = 0
 	}
 	l.watch.add(l)
+}
+
+// look asks who holds the credential now. The end of the request cuts it short.
+func (l *lifetime) look() (Identity, error) {
+	var parent context.Context = l
+	if l.Err() != nil { // its client has gone, and left something under way
+		parent = context.WithoutCancel(l)
+	}
+	ctx, cancel := context.WithTimeout(parent, recheckTimeout)
+	defer cancel()
+	return l.watch.guard.again(ctx, l)
+}
+
+// sameRights says whether a credential is still worth what it was: whoever has
+// other roles now must come again to be treated by them.
+func sameRights(a, b mcp.Principal) bool {
+	return a.ID == b.ID && slices.Equal(a.Roles, b.Roles) && slices.Equal(a.Groups, b.Groups) && slices.Equal(a.Servers, b.Servers)
 }
 
 // watch looks at the credentials of all requests that are being answered for long.
@@ -144,7 +236,7 @@ type watch struct {
 func (w *watch) add(l *lifetime) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if l.Err() != nil {
+	if l.over() {
 		return
 	}
 	l.due, l.listed = time.Now().Add(recheckEvery), true

@@ -174,14 +174,15 @@ func (h *held) enter(ctx context.Context) (leave func(), refusal *mcp.Error) {
 }
 
 // answer runs a request. A client of this era that goes away has cancelled
-// nothing (2025-11-25, basic/transports, "Sending Messages to the Server").
+// nothing (2025-11-25, basic/transports, "Sending Messages to the Server"); one
+// that may not have the answer any more has.
 func (h *held) answer(ctx context.Context, msg jsonrpc.Message, out mcp.Stream) (m jsonrpc.Message) {
 	defer func() {
 		if v := recover(); v != nil {
 			m = jsonrpc.Message{ID: msg.ID, Error: h.server.recovered(ctx, msg.Method, v)}
 		}
 	}()
-	return h.session.Handle(context.WithoutCancel(ctx), msg, out)
+	return h.session.Handle(h.server.o.Detached(ctx), msg, out)
 }
 
 // standAlone makes st the stream for what belongs to no request.

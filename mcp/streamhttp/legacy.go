@@ -240,10 +240,9 @@ func (x *exchange) connect() *eventWriter {
 	return conn
 }
 
-// hold keeps the connection of a stream open until one of both ends. Where it
-// can, it leaves that to a goroutine that has nothing but the connection, and
-// returns at once: a stream that is held for hours costs a third then. It cannot
-// when the stream is to end with the request's context, which ends with its return.
+// hold keeps the connection of a stream open until one of both ends, or Outlive
+// ends it. Where it can, it leaves that to a goroutine that has nothing but the
+// connection, and returns at once: a stream that is held for hours costs a third then.
 func (x *exchange) hold(h *held, st *stream, conn *eventWriter) {
 	var poll *time.Timer
 	if st.polls() {
@@ -258,11 +257,13 @@ func (x *exchange) hold(h *held, st *stream, conn *eventWriter) {
 		st.left(conn)
 		leave()
 	}
-	if !x.s.o.Revocable(x.r.Context()) && x.r.ProtoAtLeast(1, 1) && conn.takeOver() {
-		x.s.tend(h, conn, over)
+	forget := x.s.o.Outlive(x.r.Context(), conn.end)
+	if x.r.ProtoAtLeast(1, 1) && conn.takeOver() {
+		x.s.tend(h, conn, func() { forget(); over() })
 		return
 	}
 	defer over()
+	defer forget()
 	select {
 	case <-x.r.Context().Done():
 	case <-conn.ended:

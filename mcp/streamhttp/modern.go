@@ -201,7 +201,8 @@ func (c *statelessCall) stream() *eventWriter {
 
 // finish sends the response and ends the stream. Nothing is sent to a client
 // that has gone, for that has cancelled the request (2026-07-28,
-// basic/transports/streamable-http, "Cancellation").
+// basic/transports/streamable-http, "Cancellation"); one that is still there and
+// may not have the result any more is told so.
 func (c *statelessCall) finish(result mcp.Result, err error) {
 	c.mu.Lock()
 	c.over = true
@@ -210,7 +211,7 @@ func (c *statelessCall) finish(result mcp.Result, err error) {
 	if events != nil {
 		defer events.end()
 	}
-	if c.r.Context().Err() != nil {
+	if ctx := c.r.Context(); ctx.Err() != nil && !mcp.Revoked(ctx) {
 		return
 	}
 	m := jsonrpc.Message{ID: c.id}

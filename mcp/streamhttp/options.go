@@ -47,10 +47,13 @@ type ServerOptions struct {
 	// Hold is asked before a stream is held open with GET; leave is called when it
 	// has ended. By default only MaxCalls bounds them.
 	Hold func(ctx context.Context) (leave func(), refusal *mcp.Error)
-	// Revocable reports whether the context of a request may end though its client
-	// is still there, as with its credential: a stream that the request holds open
-	// ends with it. Others cost less memory; by default none may.
-	Revocable func(ctx context.Context) bool
+	// Detached returns what a call of a session goes on with when its client goes
+	// away: a context with the values of the request's, that may end with whatever
+	// takes the right to the answer from the caller. By default nothing does.
+	Detached func(ctx context.Context) context.Context
+	// Outlive is told of each stream that a GET request holds open: end is to be
+	// called when it must not go on, and not after stop was. By default they go on.
+	Outlive func(ctx context.Context, end func()) (stop func())
 
 	// Log takes what goes wrong here; nothing is logged by default.
 	Log *slog.Logger
@@ -69,8 +72,11 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	if o.Hold == nil {
 		o.Hold = func(context.Context) (func(), *mcp.Error) { return func() {}, nil }
 	}
-	if o.Revocable == nil {
-		o.Revocable = func(context.Context) bool { return false }
+	if o.Detached == nil {
+		o.Detached = context.WithoutCancel
+	}
+	if o.Outlive == nil {
+		o.Outlive = func(context.Context, func()) func() { return func() {} }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
