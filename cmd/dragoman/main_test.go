@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -84,6 +85,7 @@ func surroundings(env *testscript.Env) error {
 	env.Setenv("TLS", secure.URL)
 	env.Setenv("FREE", free)
 	env.Setenv("GORACE", noPause)
+	env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, ".state"))
 	return nil
 }
 

@@ -164,7 +164,9 @@ type line struct {
 func (r *reach) open(cmd *cobra.Command, cfg *config.Config, name string, kinds mcp.Kinds) (*line, error) {
 	alone := modest(cfg)
 	alone.Servers, alone.Views = nil, nil
-	a, err := app.Open(alone, r.options(cmd))
+	o := r.options(cmd)
+	o.KeepCursors = true
+	a, err := app.Open(alone, o)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,10 @@ type Options struct {
 	LogOutput io.Writer
 	// QuietCalls leaves calls that went well out of the log.
 	QuietCalls bool
+	// KeepCursors has built-in servers seal cursors with a key that is kept beside
+	// the state, where there is no session.secret: for a command, whose next pages
+	// are another process's to give. That file is made when it is not there.
+	KeepCursors bool
 	// Proxy returns the HTTP proxy for a request; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
 	// TLS is where the settings for https begin; nil means the system's roots and no client certificate.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -76,7 +77,7 @@ func (a *App) builtin(cfg *config.Config, name string) func(string, json.RawMess
 		}
 		made, err := a.o.Servers(kind, &server.Env{
 			Name: name, Version: a.o.Version, Log: a.log, Settings: settings, DataDir: dataDir(cfg),
-			Proxy: a.o.Proxy, Secret: cursorSecret(cfg.Session.Secret.Reveal()),
+			Proxy: a.o.Proxy, Secret: a.cursorKey(cfg),
 		})
 		if err != nil {
 			return nil, err
@@ -102,13 +103,32 @@ func dataDir(cfg *config.Config) string {
 	return filepath.Join(filepath.Dir(cfg.State.Path), "servers")
 }
 
-// cursorSecret is a key of its own made of the gateway's, so that all replicas
-// know each other's cursors; nil when the gateway has no secret.
-func cursorSecret(secret string) []byte {
-	if secret == "" {
+// cursorKey is what built-in servers seal cursors with; nil for a key of their own.
+// The file is its owner's alone, and has what signing keys are encrypted with:
+// nobody can make a cursor by it who could not be any caller already.
+func (a *App) cursorKey(cfg *config.Config) []byte {
+	secret := []byte(cfg.Session.Secret.Reveal())
+	if len(secret) > 0 || !a.o.KeepCursors || cfg.State.Driver != "sqlite" || cfg.State.Path == "" {
+		return cursorSecret(secret)
+	}
+	err := os.MkdirAll(filepath.Dir(cfg.State.Path), 0o700)
+	if err == nil {
+		secret, err = sealingSecret(cfg)
+	}
+	if err != nil {
+		a.log.Warn("cursors will not be good in another process", "err", err)
 		return nil
 	}
-	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "dragoman built-in servers", 32)
+	return cursorSecret(secret)
+}
+
+// cursorSecret is a key of its own made of the gateway's, so that all replicas
+// know each other's cursors; nil when the gateway has no secret.
+func cursorSecret(secret []byte) []byte {
+	if len(secret) == 0 {
+		return nil
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, "dragoman built-in servers", 32)
 	if err != nil {
 		return nil // only for keys that are too long
 	}
