@@ -17,8 +17,9 @@ import (
 // access is who may do what, and how much of it.
 type access struct {
 	policy *policy.Policy
-	limits *limit.Limiter // nil when nothing is counted
-	follow func()         // takes up what other processes approve, until the App stops; nil when nothing has to be approved
+	limits *limit.Limiter                                                       // nil when nothing is counted
+	gate   func(config.Server) func(ctx context.Context, contents []byte) error // what is asked before a program is started; nil likewise
+	follow func()                                                               // takes up what other processes approve, until the App stops; nil when nothing has to be approved
 }
 
 // openAccess makes what decides about calls.
@@ -38,6 +39,7 @@ func (a *App) openAccess(cfg *config.Config) error {
 		}
 		book := pin.New(pin.Options{Mode: cfg.Access.Pinning, Store: state.Pins, Changed: a.refresh, Called: a.defined, Log: a.log})
 		d.Definitions = book
+		a.access.gate = book.Gate
 		a.access.follow = func() { _ = book.Run(a.ctx, state.Feed) } // it ends with ctx only
 	}
 	var err error

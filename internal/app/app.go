@@ -324,6 +324,9 @@ func (a *App) reach(cfg *config.Config, server config.Server) (*upstream.Upstrea
 	if shown != nil {
 		around.Authorize = shown.Transport
 	}
+	if a.access.gate != nil && len(server.Command) > 0 {
+		around.Admit = a.access.gate(server)
+	}
 	up, err := upstream.New(server, around)
 	if err != nil || shown == nil {
 		return up, up, err

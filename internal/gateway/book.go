@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	maxListEntries = 100_000
 	retryFetch     = 2 * time.Second // after a fetch that failed, before the next
 )
+
+// metaHeld is the member of a page's _meta by which internal/policy/pin says how many entries it holds back.
+const metaHeld = "dragoman/held"
 
 // entry is one tool, prompt, resource or template of a server.
 type entry struct {
@@ -39,6 +43,7 @@ type list struct {
 	hinted  bool      // the server said how long it holds
 	public  bool      // the server said that anybody may see it
 	err     error     // why the last fetch failed; nil when it did not
+	held    int       // entries that wait for approval, and are not among these
 	tried   time.Time // last fetch, good or not
 	digest  [sha256.Size]byte
 	pending chan struct{} // closed when the fetch under way has ended; nil when none is
@@ -242,6 +247,7 @@ func (b *book) pages(ctx context.Context, k kind, l *list) error {
 			return fmt.Errorf("%s: %w", k.method(), err)
 		}
 		hash.Write(page.Get(k.member()))
+		l.held += heldIn(page)
 		b.collect(l, k, page, seen)
 		cursor := page.Get("nextCursor")
 		if cursor == nil || cursor[0] != '"' || len(l.entries) >= maxListEntries {
@@ -252,6 +258,13 @@ func (b *book) pages(ctx context.Context, k kind, l *list) error {
 	hash.Sum(l.digest[:0])
 	slices.SortStableFunc(l.entries, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
 	return nil
+}
+
+// heldIn is how many entries of a page were held back by what approves definitions.
+func heldIn(page mcp.Result) int {
+	meta, _ := jsonrpc.Split(page.Get("_meta"))
+	n, _ := strconv.Atoi(string(meta.Get(metaHeld))) // it is ours, or left out
+	return min(max(n, 0), maxListEntries)
 }
 
 func isMissing(err error) bool {

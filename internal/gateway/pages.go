@@ -320,7 +320,7 @@ func writePage(k kind, page []item, next string, meta []byte, h hints) mcp.Resul
 func missing(parts []part) []byte {
 	out := []byte{'['}
 	for _, part := range parts {
-		if part.list.err == nil {
+		if part.list.err == nil && part.list.held == 0 {
 			continue
 		}
 		if len(out) > 1 {
@@ -328,7 +328,7 @@ func missing(parts []part) []byte {
 		}
 		edits := []jsonrpc.Edit{
 			{Name: "server", Value: jsonrpc.AppendString(nil, part.member.Name)},
-			{Name: "reason", Value: jsonrpc.AppendString(nil, reason(part.list.err))},
+			{Name: "reason", Value: jsonrpc.AppendString(nil, part.reason())},
 			{Name: "lastKnown", Value: strconv.AppendBool(nil, part.list.loaded)},
 		}
 		out = jsonrpc.Object{}.Append(out, edits...)
@@ -337,6 +337,14 @@ func missing(parts []part) []byte {
 		return nil
 	}
 	return jsonrpc.Object{}.Append(nil, jsonrpc.Edit{Name: MetaMissing, Value: append(out, ']')})
+}
+
+// reason is why not all of a server's entries are there.
+func (p part) reason() string {
+	if p.list.err != nil {
+		return reason(p.list.err)
+	}
+	return "entries of it wait for the approval of an operator, who sees them with: dragoman tools diff " + p.member.Name
 }
 
 // reason is what clients may know of why a server is missing.

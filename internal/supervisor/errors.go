@@ -83,6 +83,18 @@ func (e *CrashLoopError) Error() string {
 // Unwrap gives the last end.
 func (e *CrashLoopError) Unwrap() error { return e.Err }
 
+// HeldError says that a child is not started because what would be is not admitted (Spec.Admit).
+type HeldError struct {
+	Name string
+	Err  error // of Admit
+}
+
+// Error says whose start it is, and why not.
+func (e *HeldError) Error() string { return fmt.Sprintf("server %q is not started: %v", e.Name, e.Err) }
+
+// Unwrap gives the reason.
+func (e *HeldError) Unwrap() error { return e.Err }
+
 // lastWords is the end of a child's standard error for an error text: at most 5 lines, 300 bytes each.
 func lastWords(lines []string) string {
 	const most, width = 5, 300

@@ -22,7 +22,8 @@ type fetch struct {
 	parcel *parcel.Parcel // nil when it is not known how to fetch it
 	rules  sandbox.Fetch
 	key    string
-	note   string // why it is left to the launcher; empty when it is not
+	least  sandbox.Level // at which the package has to have been fetched
+	note   string        // why it is left to the launcher; empty when it is not
 
 	got *fetched // after Prepare; guarded by Child.mu, as is err
 	err error    // why the latest Prepare failed
@@ -55,27 +56,34 @@ func newFetch(spec *Spec, gateway []string) *fetch {
 	case p.Local(spec.Dir, func(name string) string { return lookup(environ(gateway, spec.Env), name) }):
 		return nil // it is there already, and the launcher takes it from there
 	}
-	return &fetch{parcel: p, rules: rules, key: p.Key(rules.Scripts, spec.Env)}
+	return &fetch{parcel: p, rules: rules, key: p.Key(rules.Scripts, spec.Env), least: spec.Sandbox.MinLevel}
 }
 
 // Prepare fetches the child's package if that is to be done and has not been, and waits for it at most until ctx ends;
 // the fetch goes on for whoever asks next. Several children may wait for the same package. What is there already takes
-// no network, and a moment. A *FetchError says why there is no package; for a while after one there is no other try.
+// no network, and a moment. A *FetchError says why there is no package; for a while after one there is no other try. A
+// *HeldError says that the child may not be started.
 func (c *Child) Prepare(ctx context.Context) error {
-	f := c.errand
-	if f == nil || f.parcel == nil {
-		return nil
-	}
 	c.mu.Lock()
 	runs := c.state == StateRunning || c.state == stateStarting
 	c.mu.Unlock()
 	if runs {
 		return nil
 	}
-	if c.sup.Sandboxes(ctx).Level < f.rules.Least {
-		return nil // the program has all that its launcher needs
+	if err := c.admit(ctx, nil); err != nil {
+		return err
+	}
+	f := c.errand
+	if f == nil || f.parcel == nil {
+		return c.admitLoose(ctx, "")
+	}
+	if have := c.sup.Sandboxes(ctx).Level; have < f.rules.Least { // the program has all that its launcher needs
+		return c.admitLoose(ctx, fmt.Sprintf("it is fetched beforehand from sandbox level %s on, and this system gives %s", f.rules.Least, have))
 	}
 	got, err := c.sup.store.get(ctx, c)
+	if err == nil {
+		got, err = c.admitted(ctx, got)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.got, f.err = got, err

@@ -62,11 +62,16 @@ func fakeNpm(args []string) int {
 		}
 	}
 	name, _, _ := strings.Cut(spec, "@")
+	index := []byte("1")
+	if mode == "content" { // has what is in the file
+		index, _ = os.ReadFile(on)
+	}
 	pack := filepath.Join(dir, "node_modules", name)
 	files := map[string]string{
 		filepath.Join(pack, "package.json"):                          `{"version":"1.2.3","bin":"x"}`,
 		filepath.Join(dir, "node_modules/.bin", name):                "#!/bin/sh\necho \"$0 $@\"\nexec cat\n",
 		filepath.Join(dir, "node_modules/.package-lock.json"):        `{"packages":{"node_modules/native":{"hasInstallScript":true}}}`,
+		filepath.Join(pack, "index.js"):                              "version " + string(index) + " in " + dir,
 		filepath.Join(dir, "environment"):                            strings.Join(os.Environ(), "\n"),
 		filepath.Join(os.Getenv("npm_config_cache"), "from-a-fetch"): "x",
 	}

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -45,6 +46,12 @@ type Spec struct {
 	// OnChange is told each state change, in order. It runs with the child's lock held: it must not block and must not
 	// call the Child. nil is fine.
 	OnChange func(Change)
+
+	// Admit is asked before each start, and before anything is fetched for it: an error keeps the child from being started,
+	// as a *HeldError. It is called with nil first, and then, where what is started is fetched from a registry, with the
+	// JSON text of parcel.Contents. Of several fetches of one package the latest is started that is admitted. It waits no
+	// longer than ctx; nil admits everything.
+	Admit func(ctx context.Context, contents []byte) error
 
 	// Of a command of the supervisor's own, and of what it fetched before:
 	phase, pack    string   // see Confinement

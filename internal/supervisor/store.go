@@ -25,13 +25,18 @@ const (
 	keptFetches     = 2       // of one package: the one before may still be in use
 )
 
-// markerName is the file that says that the directory around it is complete: it is written last.
-const markerName = "fetched.json"
+// Files that the store writes into the directory of a fetch.
+const (
+	markerName   = "fetched.json"  // it is complete: this is written last
+	contentsName = "contents.json" // what was fetched: parcel.Contents
+	admittedName = "admitted"      // a server was started from it that has to be admitted
+)
 
 // store keeps fetched packages:
 //
 //	PackageDir/KEY/TIME-…/               one fetch
 //	                      fetched.json   it is complete
+//	                      contents.json  what it has
 //	                      node_modules/  or venv/
 //
 // A directory is never changed once it is complete, since programs run from it.
@@ -46,6 +51,7 @@ type store struct {
 
 	mu     sync.Mutex // guards what follows
 	shelf  map[string]*shelf
+	stamps map[string]string // parcel.Stamp of directories that were found to be as they were fetched
 	closed bool
 }
 
@@ -73,10 +79,13 @@ type fetched struct {
 	Level   sandbox.Level `json:"level"`   // that it was fetched at
 	Open    bool          `json:"open"`    // and with the network of the machine
 	At      time.Time     `json:"at"`
+	Digest  string        `json:"digest"` // parcel.Contents has it too
+	Seal    string        `json:"seal"`   // parcel.Seal of its directory
 
-	dir   string
-	found parcel.Found
-	stale error // why it is not a newer one
+	dir      string
+	found    parcel.Found
+	stale    error  // why it is not a newer one
+	heldBack string // the newer one that is not admitted
 }
 
 // remarks say what is less of it than could be.
@@ -86,6 +95,9 @@ func (f *fetched) remarks() (notes []string) {
 	}
 	if f.stale != nil {
 		notes = append(notes, fmt.Sprintf("fetch: what was fetched on %s is used, since no newer could be: %v", f.At.Format(time.DateOnly), f.stale))
+	}
+	if f.heldBack != "" {
+		notes = append(notes, fmt.Sprintf("fetch: what was fetched on %s is used, since %s, which is newer, is held back until it is approved", f.At.Format(time.DateOnly), f.heldBack))
 	}
 	return notes
 }
@@ -102,7 +114,7 @@ func unrunNote(packages []string) []string {
 }
 
 func newStore(sup *Supervisor, dir string, told func(string, parcel.Report)) *store {
-	s := &store{sup: sup, dir: dir, told: told, places: make(chan struct{}, fetchesAtOnce), shelf: map[string]*shelf{}}
+	s := &store{sup: sup, dir: dir, told: told, places: make(chan struct{}, fetchesAtOnce), shelf: map[string]*shelf{}, stamps: map[string]string{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -116,8 +128,21 @@ func (s *store) close() {
 	s.wg.Wait()
 }
 
-// get returns the package of a child.
-func (s *store) get(ctx context.Context, c *Child) (*fetched, error) {
+// maxFlights bounds how many fetches for others a child waits for that turn out not to be good enough for it.
+const maxFlights = 8
+
+// get returns the package of a child. A fetch that is under way for another one, at a level that is too low for this one, is
+// waited for too: then there is another.
+func (s *store) get(ctx context.Context, c *Child) (got *fetched, err error) {
+	for range maxFlights {
+		if got, err = s.once(ctx, c); err != nil || got.Level >= c.errand.least {
+			return got, err
+		}
+	}
+	return nil, fmt.Errorf("wait for package %s of server %q: it is fetched for others all the time, at level %s", c.errand.parcel, c.spec.Name, got.Level)
+}
+
+func (s *store) once(ctx context.Context, c *Child) (*fetched, error) {
 	f, have, err := s.demand(c)
 	if f == nil {
 		return have, err
@@ -261,35 +286,70 @@ func (s *store) fetches(key string) []string {
 	return dirs
 }
 
-// newest is the latest complete fetch whose program is there; nil if there is none.
+// newest is the latest complete fetch that is good enough; nil if there is none.
 func (s *store) newest(e *fetch) *fetched {
 	for _, dir := range slices.Backward(s.fetches(e.key)) {
-		text, err := os.ReadFile(filepath.Join(dir, markerName))
-		if err != nil {
-			continue
-		}
-		f := &fetched{dir: dir}
-		if json.Unmarshal(text, f) != nil {
-			continue
-		}
-		if f.found, err = e.parcel.Find(dir, e.rules.Scripts); err == nil {
+		if f := e.open(dir); f != nil {
 			return f
 		}
 	}
 	return nil
 }
 
-// prune removes all fetches of a key but the latest complete ones, and those that another gateway may be making.
+// candidates are all such fetches, the latest first.
+func (s *store) candidates(e *fetch) (all []*fetched) {
+	for _, dir := range slices.Backward(s.fetches(e.key)) {
+		if f := e.open(dir); f != nil {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// open reads a fetch; nil when it is not complete, its program is not there, or it was made at a level below the least that
+// its server may have.
+func (e *fetch) open(dir string) *fetched {
+	text, err := os.ReadFile(filepath.Join(dir, markerName))
+	if err != nil {
+		return nil
+	}
+	f := &fetched{dir: dir}
+	if json.Unmarshal(text, f) != nil || f.Digest == "" || f.Level < e.least {
+		return nil
+	}
+	if f.found, err = e.parcel.Find(dir, e.rules.Scripts); err != nil {
+		return nil
+	}
+	return f
+}
+
+// prune removes all fetches of a key but the latest complete ones, the latest that servers were admitted to, and those that
+// another gateway may be making.
 func (s *store) prune(key string) {
-	complete := 0
+	complete, admitted := 0, 0
 	for _, dir := range slices.Backward(s.fetches(key)) {
 		if _, err := os.Stat(filepath.Join(dir, markerName)); err == nil {
-			if complete++; complete <= keptFetches {
+			complete++
+			if _, err := os.Stat(filepath.Join(dir, admittedName)); err == nil {
+				admitted++
+			} else if complete > keptFetches {
+				s.discard(dir)
+				continue
+			}
+			if complete <= keptFetches || admitted <= keptFetches {
 				continue
 			}
 		} else if info, err := os.Stat(dir); err != nil || time.Since(info.ModTime()) < 2*time.Hour { // longer than any fetch may take
 			continue
 		}
-		_ = os.RemoveAll(dir) // the next prune tries again
+		s.discard(dir)
 	}
+}
+
+// discard removes a fetch; the next prune tries again where that fails.
+func (s *store) discard(dir string) {
+	_ = os.RemoveAll(dir)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.stamps, dir)
 }

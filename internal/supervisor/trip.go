@@ -3,6 +3,7 @@ package supervisor
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,8 +52,9 @@ func (t *trip) fetch() (*fetched, error) {
 	e := t.child.errand
 	around := filepath.Join(t.store.dir, e.key)
 	err := os.MkdirAll(around, 0o700)
-	if err == nil {
-		t.dir, err = os.MkdirTemp(around, time.Now().UTC().Format("20060102T150405.000-*"))
+	if err == nil { // names are of one length, since some clients write them into what they fetch
+		t.dir = filepath.Join(around, time.Now().UTC().Format("20060102T150405.000-")+rand.Text()[:10])
+		err = os.Mkdir(t.dir, 0o700)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for it (processes.package_dir): %w", err)
@@ -81,12 +83,20 @@ func (t *trip) install() (*fetched, error) {
 		}
 	}
 	t.spec.Sandbox.Hosts = t.hosts
-	for _, step := range e.parcel.Steps(t.dir, e.rules.Scripts, variable) {
-		if _, err := t.run(step); err != nil {
-			return nil, err
-		}
+	if err := t.runAll(e.parcel.Steps(t.dir, e.rules.Scripts, variable)); err != nil {
+		return nil, err
 	}
-	if t.bytes = weigh(t.dir); t.bytes > e.rules.Bytes { // the last command may have been quick
+	if weigh(t.dir) > e.rules.Bytes { // the last command may have been quick
+		return nil, errSize
+	}
+	contents, err := e.parcel.Contents(t.ctx, t.dir, notes)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.runAll(e.parcel.Finish(t.dir)); err != nil {
+		return nil, err
+	}
+	if t.bytes = weigh(t.dir); t.bytes > e.rules.Bytes {
 		return nil, errSize
 	}
 	found, err := e.parcel.Find(t.dir, e.rules.Scripts)
@@ -94,11 +104,25 @@ func (t *trip) install() (*fetched, error) {
 		return nil, err
 	}
 	got := &fetched{dir: t.dir, found: found, Package: e.parcel.String(), At: time.Now().UTC(),
-		Level: min(t.spec.Sandbox.Level, system.Level), Open: !t.spec.Sandbox.NoNetwork}
+		Level: min(t.spec.Sandbox.Level, system.Level), Open: !t.spec.Sandbox.NoNetwork, Digest: contents.Digest}
 	if found.Version != "" && !strings.HasSuffix(got.Package, found.Version) {
 		got.Package += " (" + found.Version + ")"
 	}
-	return got, mark(got)
+	contents.Package = got.Package
+	if got.Seal, err = parcel.Seal(t.ctx, t.dir, notes); err != nil {
+		return nil, err
+	}
+	return got, mark(got, contents)
+}
+
+// runAll runs commands one after the other, none of which prints anything that is wanted.
+func (t *trip) runAll(commands [][]string) error {
+	for _, command := range commands {
+		if _, err := t.run(command); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepare makes what all commands of the fetch have in common: nothing of the server's own environment but settings of
@@ -241,9 +265,15 @@ func weigh(dir string) int64 {
 	return total
 }
 
-// mark says that a directory is complete.
-func mark(got *fetched) error {
-	text, err := json.Marshal(got)
+// mark says that a directory is complete, and what it has.
+func mark(got *fetched, contents *parcel.Contents) error {
+	text, err := contents.JSON()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(got.dir, contentsName), text, 0o600)
+	}
+	if err == nil {
+		text, err = json.Marshal(got)
+	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(got.dir, markerName+".new"), text, 0o600)
 	}

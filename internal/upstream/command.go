@@ -155,6 +155,7 @@ func specOf(u *Upstream) supervisor.Spec {
 	return supervisor.Spec{
 		Name: cfg.Name, Command: cfg.Argv(), Env: env, Dir: cfg.Cwd,
 		Sandbox:     supervisor.RulesOf(cfg.Upkeep),
+		Admit:       u.around.Admit,
 		StopTimeout: cfg.StopTimeout,
 		MinBackoff:  cfg.Restart.MinBackoff, MaxBackoff: cfg.Restart.MaxBackoff,
 		CrashCount: cfg.Restart.CrashCount, CrashWindow: cfg.Restart.CrashWindow,

@@ -119,6 +119,12 @@ type illError struct {
 func (e *illError) Error() string { return fmt.Sprintf("%s: %v", e.why, e.cause) }
 func (e *illError) Unwrap() error { return e.cause }
 
+// isHeld reports whether a program is not started because it may not be: nothing is wrong with the server.
+func isHeld(err error) bool {
+	var held *supervisor.HeldError
+	return errors.As(err, &held)
+}
+
 // hopeless reports whether trying again soon cannot help: what is wrong is known,
 // and will be for a while.
 func hopeless(err error) bool {
@@ -127,7 +133,7 @@ func hopeless(err error) bool {
 	var ended *endedError
 	var ill *illError
 	var fetch *supervisor.FetchError
-	return errors.As(err, &fetch) || errors.As(err, &missing) || errors.As(err, &crash) || errors.As(err, &ended) || errors.As(err, &ill) ||
+	return isHeld(err) || errors.As(err, &fetch) || errors.As(err, &missing) || errors.As(err, &crash) || errors.As(err, &ended) || errors.As(err, &ill) ||
 		errors.Is(err, errRemoved) || errors.Is(err, errFleet)
 }
 
@@ -174,6 +180,10 @@ func (u *Upstream) explain(o outcome) error {
 	case o.caller.Err() != nil:
 		return o.caller.Err()
 	}
+	var wire *mcp.Error
+	if isHeld(o.err) && errors.As(o.err, &wire) { // why it may not be started is for callers too
+		return &callError{wire: wire, cause: o.err}
+	}
 	u.failures.Add(1)
 	switch {
 	case errors.Is(o.own.Err(), context.DeadlineExceeded) && f == unsent:
@@ -207,6 +217,8 @@ func publicReason(err error) string {
 		return "its program ended, and restart.enabled is false"
 	case errors.As(err, &missing):
 		return "its program was not found; check command"
+	case isHeld(err):
+		return "what it would start is held back until an operator approves it: dragoman tools diff shows it"
 	case errors.As(err, &fetch):
 		return "its package could not be fetched; it is tried again later, see the log for what was said"
 	case errors.As(err, &crash):

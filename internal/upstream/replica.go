@@ -109,7 +109,7 @@ func (r *replica) settle(ctx context.Context, c *call, p pass, err error) {
 		r.breaker.good(p)
 	case errors.Is(c.own.Cause(), errDeadline):
 		r.breaker.bad(p, fault{err: err, slow: f == lost, began: c.began})
-	case ctx.Err() != nil || turnedAway(err):
+	case ctx.Err() != nil || turnedAway(err) || isHeld(err):
 		r.breaker.drop(p)
 	default:
 		r.breaker.bad(p, fault{err: err, began: c.began})

@@ -40,6 +40,8 @@ type Surroundings struct {
 	Authorize func(p mcp.Principal, next http.RoundTripper) http.RoundTripper
 	// Processes starts servers that are commands.
 	Processes *supervisor.Supervisor
+	// Admit is asked before a program is started: see supervisor.Spec. Nil admits everything.
+	Admit func(ctx context.Context, contents []byte) error
 	// Builtin makes a server of this binary.
 	Builtin func(name string, settings json.RawMessage) (mcp.Handler, error)
 	// Parking holds calls that wait for their callers' input.

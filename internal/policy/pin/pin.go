@@ -1,6 +1,7 @@
 // Package pin remembers which definitions of a server were approved - its
-// tools, prompts, templates, instructions, and how it is started - and keeps
-// what has changed since away from clients until somebody has looked at it.
+// tools, prompts, templates, instructions, how it is started and what package it
+// is started from - and keeps what has changed since away from clients, or from
+// being started, until somebody has looked at it.
 //
 // A definition is told by the hash of its canonical JSON, with everything that a
 // server says in it. The order of lists does not count. What a definition says
@@ -42,6 +43,8 @@ const (
 	kindTemplate     = "template"
 	kindInstructions = "instructions"
 	kindLaunch       = "launch"
+	kindPackage      = "package" // what a launcher of packages has fetched
+	kindGrant        = "grant"   // no definition: an approval of what was not seen yet
 )
 
 // maxPins bounds what is kept of one server: what is beyond it is not approved.
@@ -76,8 +79,10 @@ type Options struct {
 type Book struct {
 	o Options
 
-	mu    sync.Mutex // guards pages
-	pages map[string]*page
+	mu       sync.Mutex // guards what follows
+	pages    map[string]*page
+	launches map[string]started  // by server
+	watched  map[string]*watched // by server, of its latest configuration
 }
 
 // New returns a Book. The store is read as servers are used.
@@ -94,7 +99,7 @@ func New(o Options) *Book {
 	if o.Changed == nil {
 		o.Changed = func(string) {}
 	}
-	return &Book{o: o, pages: make(map[string]*page)}
+	return &Book{o: o, pages: make(map[string]*page), launches: make(map[string]started), watched: make(map[string]*watched)}
 }
 
 // name tells the definitions of a server apart.
@@ -109,6 +114,7 @@ type page struct {
 	count  int
 	pins   map[name]map[string]store.Pin // by hash
 	seen   map[name]string               // hash of what the server says now
+	looks  bool                          // it is being looked at what it offers
 }
 
 func (b *Book) page(server string) *page {
@@ -167,8 +173,11 @@ func (b *Book) Forget(server string) {
 	}
 }
 
-// Run follows the changes that other processes make, until ctx ends.
+// Run follows the changes that other processes make, until ctx ends. Of a server whose start was approved it looks at what
+// it offers, so that this waits for approval before somebody calls.
 func (b *Book) Run(ctx context.Context, feed store.Feed) error {
+	var looks sync.WaitGroup
+	defer looks.Wait()
 	for change, err := range feed.Changes(ctx) {
 		switch {
 		case err != nil:
@@ -177,6 +186,9 @@ func (b *Book) Run(ctx context.Context, feed store.Feed) error {
 			b.Forget("")
 		case change.Domain == "pins":
 			b.Forget(change.Key)
+			if w := b.unlooked(change.Key); w != nil {
+				looks.Go(func() { w.lookAtAll(ctx) })
+			}
 		}
 	}
 	return ctx.Err()
@@ -236,6 +248,8 @@ func (b *Book) first(p *page, s sight) store.Pin {
 	switch {
 	case p.decided(s.name):
 		one.State = quarantined
+	case b.o.Mode == strict && p.grant(now) != "":
+		one.State, one.By = approved, p.grant(now)
 	case b.o.Mode == strict:
 		one.State = pending
 	default:
@@ -267,7 +281,7 @@ func (b *Book) write(ctx context.Context, p *page, fresh []store.Pin) error {
 			continue
 		}
 		b.o.Log.WarnContext(ctx, "definition is held back until it is approved", "server", one.Server,
-			"kind", one.Kind, "name", one.Name, "state", one.State, "hash", one.Hash)
+			"kind", one.Kind, "name", one.Name, "state", one.State, "definition", one.Hash)
 		if err := b.drop(ctx, p.pins[name{one.Kind, one.Name}]); err != nil {
 			return err
 		}

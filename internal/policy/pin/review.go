@@ -48,7 +48,7 @@ func (b *Book) Changes(ctx context.Context, server string, withRejected bool) ([
 		was := approvedNow[[3]string{p.Server, p.Kind, p.Name}]
 		out = append(out, Change{
 			Server: p.Server, Kind: p.Kind, Name: p.Name, State: p.State, Hash: p.Hash, Since: p.Created,
-			Lines: compare(was.Definition, p.Definition),
+			Lines: linesOf(was, p),
 		})
 	}
 	return out, nil
@@ -128,6 +128,40 @@ func replaced(all, chosen []store.Pin, v verdict, now time.Time) []store.Pin {
 		}
 	}
 	return out
+}
+
+// Bounds of what is shown of a package.
+const (
+	shownPackages = 50
+	shownFiles    = 20
+)
+
+// linesOf compares a definition with the approved one. Of a package that is what it is made of, and, of one that took
+// another's place, which files differ, some of them by name.
+func linesOf(was, now store.Pin) []Line {
+	all := compare(was.Definition, now.Definition)
+	if now.Kind != kindPackage {
+		return all
+	}
+	var out, packages, files []Line
+	for _, line := range all {
+		if of, ok := strings.CutPrefix(line.Path, "packages."); ok {
+			packages = append(packages, Line{"package " + of, line.Was, line.Now})
+		} else if of, ok := strings.CutPrefix(line.Path, "tree."); ok {
+			files = append(files, Line{"file " + of, line.Was, line.Now})
+		} else {
+			out = append(out, line)
+		}
+	}
+	out = append(out, packages[:min(len(packages), shownPackages)]...)
+	if more := len(packages) - shownPackages; more > 0 {
+		out = append(out, Line{Path: "packages that are not shown", Now: strconv.Itoa(more)})
+	}
+	if len(was.Definition) == 0 || len(files) == 0 {
+		return out // all of them are new
+	}
+	out = append(out, Line{Path: "files that differ", Now: strconv.Itoa(len(files))})
+	return append(out, files[:min(len(files), shownFiles)]...)
 }
 
 // compare lists the members that differ, sorted by path.

@@ -3,6 +3,8 @@ package pin
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/mcp"
@@ -12,7 +14,11 @@ import (
 // Watch returns next with what is not approved left out of its lists and
 // refused when it is called.
 func (b *Book) Watch(server config.Server, next mcp.Handler) mcp.Handler {
-	return &watched{b: b, server: server.Name, next: next, launch: newSight(kindLaunch, kindLaunch, launchOf(server))}
+	w := &watched{b: b, server: server.Name, next: next, launch: b.launchSight(server)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watched[server.Name] = w
+	return w
 }
 
 // newSight makes a sight of a definition; one that cannot be read has no hash, and is never approved.
@@ -78,19 +84,12 @@ func (w *watched) launched(ctx context.Context) error {
 		state = quarantined
 	}
 	if err != nil {
-		return w.unknown(ctx, err)
+		return w.b.unknown(ctx, w.server, err)
 	}
 	if state == approved {
 		return nil
 	}
-	return mcp.ErrorData(mcp.CodeQuarantined, fmt.Sprintf("server %s is started otherwise than was approved; an operator can see how with: dragoman tools diff %s", w.server, w.server),
-		map[string]string{"server": w.server, "state": state})
-}
-
-// unknown is the error of a store that does not answer: then nothing is approved.
-func (w *watched) unknown(ctx context.Context, err error) error {
-	w.b.o.Log.ErrorContext(ctx, "approvals cannot be read, so nothing of the server is used", "server", w.server, "err", err)
-	return mcp.Errorf(mcp.CodeUnavailable, "what was approved of server %s cannot be read now", w.server)
+	return w.b.held(ctx, w.server, w.launch.name)
 }
 
 // withheld answers for a server that is not used at all: checks go through, so
@@ -124,11 +123,12 @@ func (w *watched) list(ctx context.Context, req *mcp.Request) (mcp.Result, error
 	}
 	ok, err := w.b.judge(ctx, w.server, sights)
 	if err != nil {
-		return mcp.Result{}, w.unknown(ctx, err)
+		return mcp.Result{}, w.b.unknown(ctx, w.server, err)
 	}
-	text := []byte{'['}
+	text, held := []byte{'['}, 0
 	for i, entry := range entries {
 		if !ok[i] {
+			held++
 			continue
 		}
 		if len(text) > 1 {
@@ -136,7 +136,23 @@ func (w *watched) list(ctx context.Context, req *mcp.Request) (mcp.Result, error
 		}
 		text = append(text, entry...)
 	}
-	return mcp.Result{Object: result.With(jsonrpc.Edit{Name: member, Value: append(text, ']')})}, nil
+	return mcp.Result{Object: result.With(jsonrpc.Edit{Name: member, Value: append(text, ']')}, heldBack(result, held))}, nil
+}
+
+// MetaHeld is the member of a list's _meta that says how many entries of the page wait for approval.
+const MetaHeld = "dragoman/held"
+
+// heldBack says in a list's _meta how much of it is held back, in the place of what the server says of that.
+func heldBack(result mcp.Result, held int) jsonrpc.Edit {
+	meta, _ := jsonrpc.Split(result.Get("_meta"))
+	edit := jsonrpc.Edit{Name: MetaHeld}
+	if held > 0 {
+		edit.Value = strconv.AppendInt(nil, int64(held), 10)
+	}
+	if result.Get("_meta") == nil && held == 0 {
+		return jsonrpc.Edit{Name: "_meta"}
+	}
+	return jsonrpc.Edit{Name: "_meta", Value: meta.With(edit).Append(nil)}
 }
 
 // discover leaves out instructions that are not approved.
@@ -148,7 +164,7 @@ func (w *watched) discover(ctx context.Context, req *mcp.Request) (mcp.Result, e
 	}
 	ok, err := w.b.judge(ctx, w.server, []sight{newSight(kindInstructions, kindInstructions, raw)})
 	if err != nil {
-		return mcp.Result{}, w.unknown(ctx, err)
+		return mcp.Result{}, w.b.unknown(ctx, w.server, err)
 	}
 	if !ok[0] {
 		result.Object = result.With(jsonrpc.Edit{Name: "instructions"})
@@ -164,14 +180,14 @@ const maxLook = 100
 func (w *watched) call(ctx context.Context, req *mcp.Request, n name, method string) (mcp.Result, error) {
 	state, hash, err := w.b.status(ctx, w.server, n)
 	if err != nil {
-		return mcp.Result{}, w.unknown(ctx, err)
+		return mcp.Result{}, w.b.unknown(ctx, w.server, err)
 	}
 	if state == "" {
 		if err := w.look(ctx, req, method); err != nil {
 			return mcp.Result{}, err
 		}
 		if state, hash, err = w.b.status(ctx, w.server, n); err != nil {
-			return mcp.Result{}, w.unknown(ctx, err)
+			return mcp.Result{}, w.b.unknown(ctx, w.server, err)
 		}
 	}
 	switch state {
@@ -180,9 +196,12 @@ func (w *watched) call(ctx context.Context, req *mcp.Request, n name, method str
 	case "":
 		return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInvalidParams, "unknown %s: %s", n.kind, n.name)
 	}
-	return mcp.Result{}, mcp.ErrorData(mcp.CodeQuarantined, fmt.Sprintf(
-		"the %s %s of server %s is not what was approved (%s); an operator can see what changed with: dragoman tools diff %s",
-		n.kind, n.name, w.server, state, w.server), map[string]string{"server": w.server, "name": n.name, "state": state})
+	why := "is not what was approved (" + state + "); an operator can see what changed with"
+	if state == pending {
+		why = "waits for approval; an operator can look at it with"
+	}
+	return mcp.Result{}, mcp.ErrorData(mcp.CodeQuarantined, fmt.Sprintf("the %s %s of server %s %s: dragoman tools diff %s",
+		n.kind, n.name, w.server, why, w.server), map[string]string{"server": w.server, "name": n.name, "state": state})
 }
 
 func (w *watched) look(ctx context.Context, req *mcp.Request, method string) error {
@@ -199,4 +218,53 @@ func (w *watched) look(ctx context.Context, req *mcp.Request, method string) err
 		params = jsonrpc.Object{}.With(jsonrpc.Edit{Name: "cursor", Value: cursor})
 	}
 	return nil
+}
+
+// lookTime bounds how long a server may take to show what it offers, its start and the fetch of its package included.
+const lookTime = 10 * time.Minute
+
+// unlooked is a server that has shown nothing yet, and that nobody looks at; nil for any other.
+func (b *Book) unlooked(server string) *watched {
+	b.mu.Lock()
+	w := b.watched[server]
+	b.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	p := b.page(server)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n := range p.seen {
+		if n.kind != kindLaunch && n.kind != kindPackage {
+			return nil
+		}
+	}
+	if p.looks {
+		return nil
+	}
+	p.looks = true
+	return w
+}
+
+// lookAtAll asks a server for everything that is pinned, so that it is written down. It does nothing as long as the server's
+// start is not approved, and what the server does not answer is asked again when somebody calls.
+func (w *watched) lookAtAll(ctx context.Context) {
+	defer func() {
+		p := w.b.page(w.server)
+		p.mu.Lock()
+		p.looks = false
+		p.mu.Unlock()
+	}()
+	if w.launched(ctx) != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	if _, err := w.discover(ctx, &mcp.Request{Method: "server/discover"}); err != nil {
+		w.b.o.Log.InfoContext(ctx, "server whose start was approved does not say yet what it offers", "server", w.server, "err", err)
+		return
+	}
+	for _, method := range []string{"tools/list", "prompts/list", "resources/templates/list"} {
+		_ = w.look(ctx, &mcp.Request{}, method) // most have not all of them
+	}
 }

@@ -65,7 +65,7 @@ func (p *Parcel) stepsPip(dir string, scripts bool, lookup func(string) string) 
 		python = "python" + python
 	}
 	venv := filepath.Join(dir, "venv")
-	install := []string{filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"}
+	install := []string{filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"}
 	if !scripts {
 		install = append(install, "--only-binary=:all:")
 	}
