@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os/user"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,9 +17,14 @@ import (
 )
 
 const toolsLong = `Look at definitions that wait for approval, and decide about them: tools,
-prompts and templates of a server, its instructions, and how it is started. With
+prompts and templates of a server, its instructions, how it is started (launch),
+and the package that npx and its like fetch for it (package). With
 access.pinning they are not used before somebody has approved them (strict), or
 once they have changed (first_sight).
+
+A server of which the launch or the package waits is not started. Once they are
+approved, a gateway that runs starts it and looks at what it offers, which waits
+then (strict).
 
 These commands work on the state that the configuration names, whether a gateway
 runs or not. Gateways that run take decisions up within seconds.`
@@ -34,23 +41,53 @@ func newTools() *cobra.Command {
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newToolsDiff(),
-		decision("approve SERVER [NAME...]", "Use definitions from now on", `Use the definitions that wait under these names from now on. Without names it is
-everything of the server that waits, its instructions and its start included.`, "approved",
-			func(ctx context.Context, b *pin.Book, args []string, by string) ([]string, error) {
-				return b.Approve(ctx, args[0], args[1:], by)
-			}),
+	cmd.AddCommand(newToolsDiff(), newToolsApprove(),
 		decision("reject SERVER NAME...", "Do not use definitions, and hear no more of them", `Do not use the definitions that wait under these names. They are not shown as
 waiting any more; what was approved before under the same name is not used
 either as long as the server gives another definition.`, "rejected",
-			func(ctx context.Context, b *pin.Book, args []string, by string) ([]string, error) {
-				if len(args) < 2 {
+			func(ctx context.Context, k *kept, by string) ([]string, error) {
+				if len(k.args) < 2 {
 					return nil, exit(exitUsage, errors.New("say what to reject: dragoman tools diff shows what waits"))
 				}
-				return b.Reject(ctx, args[0], args[1:], by)
+				return k.book().Reject(ctx, k.args[0], k.args[1:], by)
 			}),
 	)
 	return cmd
+}
+
+// newToolsApprove is the command that approves what waits, and, when asked to, what a server shows for the first time.
+func newToolsApprove() *cobra.Command {
+	unseen := false
+	cmd := decision("approve SERVER [NAME...]", "Use definitions from now on", `Use the definitions that wait under these names from now on. Without names it is
+everything of the server that waits, its instructions, its launch and its
+package included. Another version of a package is used from the next start on.
+
+With --unseen it is also what the server shows for the first time within the
+next 15 minutes, without anybody having looked at it: one approval for a server
+that you trust. What changes later waits all the same.`, "approved",
+		func(ctx context.Context, k *kept, by string) ([]string, error) {
+			if unseen {
+				return k.approveUnseen(ctx, by)
+			}
+			return k.book().Approve(ctx, k.args[0], k.args[1:], by)
+		})
+	cmd.Flags().BoolVar(&unseen, "unseen", false, "approve what the server shows for the first time too, for 15 minutes")
+	return cmd
+}
+
+func (k *kept) approveUnseen(ctx context.Context, by string) ([]string, error) {
+	server := k.args[0]
+	_, known := k.cfg.Servers[server]
+	switch {
+	case len(k.args) > 1:
+		return nil, exit(exitUsage, errors.New("--unseen is for a whole server: leave the names out"))
+	case !known:
+		return nil, unknownServer(server, k.cfg.Source(), k.cfg)
+	case k.cfg.Access.Pinning != "strict":
+		return nil, exit(exitUsage, fmt.Errorf("--unseen is for access.pinning: strict; with %s nothing that is new waits for approval", k.cfg.Access.Pinning))
+	}
+	names, err := k.book().ApproveUnseen(ctx, server, by)
+	return append(names, fmt.Sprintf("what it shows for the first time within %.0f minutes", pin.Unseen.Minutes())), err
 }
 
 func (k *kept) book() *pin.Book {
@@ -58,14 +95,14 @@ func (k *kept) book() *pin.Book {
 }
 
 // decision is a command that decides about what waits.
-func decision(use, short, long, done string, do func(context.Context, *pin.Book, []string, string) ([]string, error)) *cobra.Command {
+func decision(use, short, long, done string, do func(ctx context.Context, k *kept, by string) ([]string, error)) *cobra.Command {
 	k := &keeper{}
 	cmd := k.command(use, short, long, 0, func(ctx context.Context, k *kept) error {
 		by := "the command line"
 		if u, err := user.Current(); err == nil {
 			by = u.Username + " at the command line"
 		}
-		names, err := do(ctx, k.book(), k.args, by)
+		names, err := do(ctx, k, by)
 		if err != nil {
 			return err
 		}
@@ -78,6 +115,7 @@ func decision(use, short, long, done string, do func(context.Context, *pin.Book,
 		for _, name := range names {
 			k.screen.say("%s %s: %s", k.args[0], harmless(name), done)
 		}
+		k.next(names, done)
 		return nil
 	})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -87,6 +125,13 @@ func decision(use, short, long, done string, do func(context.Context, *pin.Book,
 		return nil
 	}
 	return cmd
+}
+
+// next says what follows the approval of a start under strict pinning.
+func (k *kept) next(names []string, done string) {
+	if done == "approved" && k.cfg.Access.Pinning == "strict" && (slices.Contains(names, "launch") || slices.Contains(names, "package")) {
+		k.screen.say("a gateway that runs starts %[1]s now and looks at what it offers; what waits then is shown by: dragoman tools diff %[1]s", k.args[0])
+	}
 }
 
 func newToolsDiff() *cobra.Command {
@@ -101,7 +146,14 @@ approved. Characters that do not show are written as escapes.`, 0, func(ctx cont
 		if err != nil {
 			return err
 		}
-		return k.differences(changes)
+		if err := k.differences(changes); err != nil || k.json {
+			return err
+		}
+		loose, err := k.book().Loose(ctx, server)
+		for _, name := range slices.Sorted(maps.Keys(loose)) {
+			k.screen.say("%s: its package is not pinned: %s", harmless(name), harmless(loose[name]))
+		}
+		return err
 	})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 {

@@ -85,3 +85,40 @@ func TestToolsAreComparedApprovedAndRejected(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsApprovedUnseenIsForAStrictServerThatIsThere(t *testing.T) {
+	for _, tt := range []struct {
+		pinning, args, want string
+		code                int
+	}{
+		{"strict", "approve time --unseen", "time what it shows for the first time within 15 minutes: approved", 0},
+		{"strict", "approve tmie --unseen", "", exitNotFound},
+		{"strict", "approve time now --unseen", "", exitUsage},
+		{"first_sight", "approve time --unseen", "", exitUsage},
+	} {
+		t.Run(tt.pinning+" "+tt.args, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "dragoman.yaml")
+			text := "servers: {time: {builtin: time}}\naccess: {pinning: " + tt.pinning + "}\nstate: {path: " + filepath.Join(dir, "state.db") + "}\n"
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			root := newRoot()
+			root.SetOut(&out)
+			root.SetErr(&out)
+			root.SetArgs(append(append([]string{"tools"}, strings.Fields(tt.args)...), "-c", file))
+			err := root.ExecuteContext(t.Context())
+			code := 0
+			var coded *exitError
+			if errors.As(err, &coded) {
+				code = coded.code
+			} else if err != nil {
+				code = exitFailure
+			}
+			if code != tt.code || !strings.Contains(out.String(), tt.want) {
+				t.Errorf("tools %s with %s: got code %d, %v, %q, want %d and %q", tt.args, tt.pinning, code, err, out.String(), tt.code, tt.want)
+			}
+		})
+	}
+}
