@@ -77,6 +77,9 @@ func (g *Gateway) Refresh(server string) {
 	if m == nil {
 		return
 	}
+	for _, b := range m.shelf.all() {
+		b.pardon()
+	}
 	m.shelf.invalidate(kindCount)
 	for _, k := range []kind{tools, prompts, resources} { // templates go with resources
 		m.shelf.renew(k)

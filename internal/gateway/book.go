@@ -102,6 +102,15 @@ func (b *book) invalidate(k kind) {
 	b.lists[k].again = b.lists[k].pending != nil
 }
 
+// pardon lets lists that could not be fetched be asked for again at once.
+func (b *book) pardon() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k := range b.lists {
+		b.lists[k].tried = time.Time{}
+	}
+}
+
 // renew fetches a list whose change was announced, if anybody has used it.
 func (b *book) renew(k kind) {
 	b.mu.Lock()

@@ -52,12 +52,15 @@ def main():
 const wheelName = "dragoman_sample-1.0.0-py3-none-any.whl"
 
 // wheel makes the archive of the Python package. Its only program does not have its name, which pipx forgives.
-func wheel(program string) []byte {
+func wheel(program string) []byte { return wheelOf(program, samplePython) }
+
+// wheelOf makes one with another text of the program.
+func wheelOf(program, text string) []byte {
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
 	info := "dragoman_sample-1.0.0.dist-info/"
 	for _, file := range [][2]string{
-		{"dragoman_sample.py", samplePython},
+		{"dragoman_sample.py", text},
 		{info + "METADATA", "Metadata-Version: 2.1\nName: dragoman-sample\nVersion: 1.0.0\n"},
 		{info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
 		{info + "entry_points.txt", "[console_scripts]\n" + program + " = dragoman_sample:main\n"},
@@ -76,7 +79,11 @@ func index(w http.ResponseWriter, req *http.Request) {
 	if strings.HasPrefix(req.URL.Path, "/pipx") {
 		program = "sample-serve"
 	}
-	archive := wheel(program)
+	indexOf(w, req, wheel(program))
+}
+
+// indexOf serves an archive.
+func indexOf(w http.ResponseWriter, req *http.Request, archive []byte) {
 	switch sum := sha256.Sum256(archive); {
 	case strings.HasSuffix(req.URL.Path, "/"+wheelName):
 		_, _ = w.Write(archive)
