@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/dragoman-mcp/dragoman/internal/config/strict"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/slack"
 )
 
 // version is set by the linker for a release.
@@ -22,6 +24,9 @@ var version = ""
 
 func main() {
 	supervisor.ShimMain(os.Args) // does not return in the process that watches over children
+	if slices.Contains(os.Args, "serve") {
+		slack.Late() // does not return in a process whose timers are as usual
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:])

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dragoman-mcp/dragoman/internal/supervisor/slack"
 )
 
 // readyBound is how long the guard may take to say that it is ready: it is this binary, started again.
@@ -54,7 +56,7 @@ func startGuard() (*link, error) {
 		ExtraFiles:  []*os.File{theirs},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
-	err = cmd.Start()
+	err = slack.Usual(cmd.Start)
 	_ = theirs.Close()
 	if err != nil {
 		_ = conn.Close()

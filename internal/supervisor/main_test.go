@@ -82,6 +82,11 @@ func play(role string, args []string) int {
 				return 0
 			}
 		}
+	case "timers":
+		fmt.Print(lateness())
+		return 0
+	case "late-timers":
+		return lateTimers()
 	case "env":
 		for _, entry := range os.Environ() {
 			fmt.Println(entry)

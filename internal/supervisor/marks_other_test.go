@@ -8,3 +8,7 @@ func forbidMarks() {}
 func lowerMark() {}
 
 func attempt([]string) int { return 2 }
+
+func lateTimers() int { return 2 }
+
+func lateness() string { return "" }
