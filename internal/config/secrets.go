@@ -18,7 +18,8 @@ type Secrets struct {
 	// what was encrypted with it before; that is encrypted anew behind the start.
 	KMS KeyService `yaml:"kms" aka:"vault,openbao,transit"`
 	// Names of members and attributes whose values are secrets here, besides those that everybody calls so (password,
-	// token, api_key and the like). Case and separators do not matter.
+	// token, api_key and the like; preferences and demographics). Case and separators do not matter; of an object or a list
+	// nothing is left.
 	Names []string `yaml:"names" example:"[badge_number]"`
 }
 

@@ -12,8 +12,9 @@ import (
 func (s *Scanner) Handler(next slog.Handler) slog.Handler { return &handler{next: next, s: s} }
 
 type handler struct {
-	next slog.Handler
-	s    *Scanner
+	next  slog.Handler
+	s     *Scanner
+	group meaning // what the groups that are open say of what is in them
 }
 
 var _ slog.Handler = (*handler)(nil)
@@ -26,7 +27,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	var buf [12]slog.Attr
 	attrs, changed := buf[:0], false
 	r.Attrs(func(a slog.Attr) bool {
-		clean, dirty := h.s.attr(a, nothing)
+		clean, dirty := h.s.attr(a, h.group)
 		attrs, changed = append(attrs, clean), changed || dirty
 		return true
 	})
@@ -43,14 +44,14 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	clean := make([]slog.Attr, len(attrs))
 	for i, a := range attrs {
-		clean[i], _ = h.s.attr(a, nothing)
+		clean[i], _ = h.s.attr(a, h.group)
 	}
-	return &handler{next: h.next.WithAttrs(clean), s: h.s}
+	return &handler{next: h.next.WithAttrs(clean), s: h.s, group: h.group}
 }
 
 // WithGroup implements slog.Handler.
 func (h *handler) WithGroup(name string) slog.Handler {
-	return &handler{next: h.next.WithGroup(name), s: h.s}
+	return &handler{next: h.next.WithGroup(name), s: h.s, group: max(h.group, h.s.meaning(name))}
 }
 
 // attr returns an attribute without secrets, and whether there were any. m is
@@ -65,6 +66,9 @@ func (s *Scanner) attr(a slog.Attr, m meaning) (slog.Attr, bool) {
 			return slog.String(a.Key, clean), true
 		}
 	case slog.KindGroup:
+		if m == entire {
+			return slog.String(a.Key, Redacted), true
+		}
 		group, changed := make([]slog.Attr, len(v.Group())), false
 		for i, inner := range v.Group() {
 			clean, dirty := s.attr(inner, m)
@@ -76,6 +80,9 @@ func (s *Scanner) attr(a slog.Attr, m meaning) (slog.Attr, bool) {
 	case slog.KindAny:
 		return s.anything(a.Key, v, m)
 	case slog.KindBool:
+		if m == entire {
+			return slog.String(a.Key, Redacted), true
+		}
 	default: // numbers and times
 		if m >= surely {
 			return slog.String(a.Key, Redacted), true

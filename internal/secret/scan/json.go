@@ -64,26 +64,40 @@ func (v *viewer) value(i int, m meaning) int {
 	if !v.inside(i) {
 		return stopped
 	}
-	switch v.raw[i] {
-	case '"':
+	switch {
+	case m == entire:
+		v.put(`"` + Redacted + `"`)
+		return v.after(i)
+	case v.raw[i] == '"':
 		end := stringEnd(v.raw, i)
 		v.string(v.raw[i:end], m)
 		return end
-	case '{':
+	case v.raw[i] == '{':
 		return v.object(i+1, m)
-	case '[':
+	case v.raw[i] == '[':
 		return v.array(i+1, m)
 	}
-	end := i
-	for v.inside(end) && strings.IndexByte(",]} \n\r\t", v.raw[end]) < 0 {
-		end++
-	}
+	end := v.after(i)
 	if c := v.raw[i]; m >= surely && (c == '-' || classes[c]&digit != 0) {
 		v.put(`"` + Redacted + `"`)
 	} else {
 		v.dst = append(v.dst, v.raw[i:end]...)
 	}
 	return end
+}
+
+// after returns the place after the value at i.
+func (v *viewer) after(i int) int {
+	switch v.raw[i] {
+	case '"':
+		return stringEnd(v.raw, i)
+	case '{', '[':
+		return nested(v.raw, i)
+	}
+	for v.inside(i) && strings.IndexByte(",]} \n\r\t", v.raw[i]) < 0 {
+		i++
+	}
+	return i
 }
 
 func (v *viewer) object(i int, m meaning) int {

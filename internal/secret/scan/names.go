@@ -18,6 +18,9 @@ const (
 	surely
 	// whole: a secret to the end of the line, as header fields with several parts are.
 	whole
+	// entire: with all that is in it, names of members too. What a configuration names
+	// may be an object; and what people are like is nobody's to read.
+	entire
 )
 
 // maxName bounds the name that is looked at, from its end.
@@ -32,6 +35,7 @@ var words = map[string]meaning{
 	"apikey": surely, "jwt": likely, "bearer": likely, "token": likely, "tokens": likely, "auth": likely, "authentication": likely,
 	"pat": perhaps, "pin": perhaps, "signature": likely, "sig": likely, "sas": likely, "mnemonic": likely, "dsn": perhaps,
 	"key": perhaps, "keys": perhaps, "session": perhaps, "sessionid": likely, "sid": perhaps, "nonce": perhaps, "seed": perhaps,
+	"preferences": entire, "demographics": entire,
 	"code": perhaps, "hash": perhaps, "salt": perhaps, "csrf": likely, "xsrf": likely, "webhook": perhaps,
 }
 
@@ -96,7 +100,7 @@ func (s *Scanner) readName(name string) meaning {
 	}
 	run := joined(append(one[:0], folded...))
 	if s.names[string(run)] {
-		return surely
+		return entire
 	}
 	if m == nothing {
 		m = byParts(folded, run)

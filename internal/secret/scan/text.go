@@ -134,6 +134,11 @@ func (f *finder) word(from, to int) int {
 		from--
 	}
 	m := f.s.meaning(t[from:to])
+	if m == entire && q.mark == 0 {
+		if open := begins(t, at); open >= 0 {
+			return f.add(at, nested(t, open))
+		}
+	}
 	if m == nothing || q.mark == 0 && t[at] == '{' || strings.HasPrefix(t[at:], "${") {
 		return to
 	}
@@ -152,6 +157,47 @@ func (f *finder) word(from, to int) int {
 		return f.add(at, end)
 	}
 	return to
+}
+
+// begins returns the place of the bracket with which an object, a list or a printed
+// map begins at i; -1 when none does.
+func begins(t string, i int) int {
+	for _, how := range [...]string{"{", "[", "map[", "&{", "&map["} {
+		if strings.HasPrefix(t[i:], how) {
+			return i + len(how) - 1
+		}
+	}
+	return -1
+}
+
+// nested returns the place after what the bracket at i begins: the end of t when it
+// is not closed. Brackets in quotes do not count; how quotes are written, in a text
+// in quotes itself, the first one shows.
+func nested[T string | []byte](t T, i int) int {
+	depth, slashes, mark, quoted := 0, 0, -1, false
+	for ; i < len(t); i++ {
+		switch c := t[i]; {
+		case c == '\\':
+			slashes++
+			continue
+		case c == '"':
+			if mark < 0 {
+				mark = slashes
+			}
+			if slashes%(2*(mark+1)) == mark {
+				quoted = !quoted
+			}
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+		case c == '}', c == ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+		slashes = 0
+	}
+	return len(t)
 }
 
 // scheme finds the credentials after a scheme: Bearer ….
