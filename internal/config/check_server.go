@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -31,7 +33,7 @@ var fits = map[string][]string{
 	"start": {"command"}, "idle_stop": {"command"}, "startup_timeout": {"command"}, "stop_timeout": {"command"},
 	"restart": {"command"}, "memory_limit": {"command"}, "cpu_quota": {"command"}, "sandbox": {"command"},
 	"headers": {"url", "urls"}, "connect_timeout": {"url", "urls"}, "keep_connections": {"url", "urls"},
-	"max_connections": {"url", "urls"}, "auth": {"url", "urls"}, "settings": {"builtin"},
+	"max_connections": {"url", "urls"}, "auth": {"url", "urls"}, "tls_pins": {"url", "urls"}, "settings": {"builtin"},
 }
 
 // server checks one server.
@@ -154,8 +156,25 @@ func (c *checker) urls(s Server) {
 		}
 		seen[r.URL] = here
 	}
+	c.pins(path+".tls_pins", s)
 	if len(schemes) > 1 {
 		c.fault(path+".urls", "has both WebSocket and HTTP addresses", "make two servers of it, or use one kind")
+	}
+}
+
+// pins checks keys that are pinned, which clear text has none of.
+func (c *checker) pins(path string, s Server) {
+	for i, pin := range s.TLSPins {
+		text, ok := strings.CutPrefix(pin, "sha256/")
+		if sum, err := base64.StdEncoding.Strict().DecodeString(text); !ok || err != nil || len(sum) != sha256.Size {
+			c.fault(fmt.Sprintf("%s[%d]", path, i), "is no pin of a key", `write "sha256/" and the base64 of the SHA-256 of the key; with any other key of this form the error of a connection names those that are seen`)
+		}
+	}
+	for _, r := range s.Replicas() {
+		if len(s.TLSPins) > 0 && (strings.HasPrefix(r.URL, "http://") || strings.HasPrefix(r.URL, "ws://")) {
+			c.fault(path, "is for certificates, and an address of the server has none", "use https:// or wss://, or remove it")
+			return
+		}
 	}
 }
 

@@ -48,6 +48,11 @@ type Server struct {
 	// HTTP headers for a url or urls server.
 	Headers map[string]Secret `yaml:"headers" aka:"http_headers" example:"{Authorization: \"Bearer ${GITHUB_TOKEN}\"}"`
 
+	// Keys of which one has to be in the chain of the server's certificate, which has to be valid besides: of an authority
+	// that vouches for it, which outlives renewals, or its own. Each is sha256/ and the base64 of the SHA-256 of the key.
+	// When another is seen, the error names those that are there.
+	TLSPins []string `yaml:"tls_pins" aka:"pins,pin_certificate" example:"[\"sha256/YLh1dUR9y6Kja30RrAn7JKnbQG/uEtLMkBgFF2Fuihg=\"]"`
+
 	// The token that is shown to a url or urls server, where it is not a fixed one in headers.
 	Auth Credential `yaml:"auth" aka:"authentication,oauth"`
 

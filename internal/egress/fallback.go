@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"crypto/tls"
 	"net/http"
 )
 
@@ -8,14 +9,14 @@ import (
 // through a proxy, and HTTP/2 with peers that speak nothing else.
 type fallback struct{ transport *http.Transport }
 
-func (n *Network) newFallback(l Limits) *fallback {
+func (n *Network) newFallback(l Limits, settings *tls.Config) *fallback {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &fallback{transport: &http.Transport{
 		Proxy:                  n.o.Proxy,
 		DialContext:            n.dialTCP,
-		TLSClientConfig:        n.o.TLS.Clone(),
+		TLSClientConfig:        settings.Clone(),
 		TLSHandshakeTimeout:    n.o.DialTimeout,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    l.IdlePerHost,

@@ -79,10 +79,15 @@ type Limits struct {
 	// IdleTimeout is how long a connection is kept between requests, less when
 	// the peer announces that it keeps it for less. Default 60 s.
 	IdleTimeout time.Duration
+	// Pins are keys of which one has to be in the chain of each peer's certificate, which has to be valid
+	// besides: each is "sha256/" and the base64 of the SHA-256 of a SubjectPublicKeyInfo. Empty means that a valid
+	// certificate is enough.
+	Pins []string
 }
 
 func (l Limits) complete() Limits {
 	return Limits{
+		Pins:           l.Pins,
 		IdlePerHost:    cmp.Or(l.IdlePerHost, 256),
 		ConnsPerHost:   cmp.Or(l.ConnsPerHost, 16384),
 		WaitingPerHost: cmp.Or(l.WaitingPerHost, 4096),
@@ -146,8 +151,8 @@ func (n *Network) HTTPClient() *http.Client {
 // Pool returns a pool of connections of its own, for who needs other bounds
 // than the rest. Its Close, or the Network's, ends it.
 func (n *Network) Pool(l Limits) *Pool {
-	p := &Pool{network: n, limits: l.complete(), hosts: make(map[hostKey]*host)}
-	p.fallback = n.newFallback(p.limits)
+	p := &Pool{network: n, limits: l.complete(), tls: pinned(n.o.TLS, l.Pins), hosts: make(map[hostKey]*host)}
+	p.fallback = n.newFallback(p.limits, p.tls)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.pools[p] = struct{}{}
@@ -235,14 +240,14 @@ func (n *Network) checkAddress(_, address string, _ syscall.RawConn) error {
 }
 
 // dialTLS adds TLS to a connection, with HTTP/1.1 as the only protocol on offer.
-func (n *Network) dialTLS(ctx context.Context, address, serverName string) (*tls.Conn, error) {
+func (n *Network) dialTLS(ctx context.Context, settings *tls.Config, address, serverName string) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.o.DialTimeout)
 	defer cancel()
 	plain, err := n.dialTCP(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	settings := n.o.TLS.Clone()
+	settings = settings.Clone()
 	settings.ServerName = cmp.Or(settings.ServerName, serverName)
 	settings.NextProtos = []string{"http/1.1"}
 	c := tls.Client(plain, settings)

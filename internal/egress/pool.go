@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,6 +32,7 @@ const maxHosts = 4096
 type Pool struct {
 	network  *Network
 	limits   Limits
+	tls      *tls.Config // with the pins
 	fallback *fallback
 
 	mu     sync.RWMutex // guards hosts and closed
@@ -325,7 +327,7 @@ func (h *host) dial(ctx context.Context) (*conn, error) {
 		}
 		return newConn(h, plain), nil
 	}
-	secure, err := n.dialTLS(ctx, h.address, h.serverName)
+	secure, err := n.dialTLS(ctx, h.pool.tls, h.address, h.serverName)
 	if err != nil {
 		h.vacate()
 		if refusesProtocol(err) {

@@ -53,6 +53,7 @@ servers:
     sandbox: {level: 3, min_level: 2, read: [/data], write: [/notes], network: proxy, hosts: [a.example.org, b.example.org], open_files: 99, file_size: 1GiB, address_space: 9GiB, cpu_time: 90s, processes: 9, fetch: {when: always, hosts: [npm.example.org]}}
   any: {command: [python3, y.py], sandbox: {level: 2, network: proxy}}
   far: {url: "https://far.example.org/mcp", auth: {type: oauth}}
+  pinned: {url: "https://pinned.example.org/mcp", tls_pins: ["sha256/YLh1dUR9y6Kja30RrAn7JKnbQG/uEtLMkBgFF2Fuihg="]}
   web: {builtin: web, settings: {reach: {allow: [a.example], only: [b.example], deny: [c.example]}}}
   api:
     builtin: httpapi
@@ -121,6 +122,8 @@ var changes = []struct{ old, new, want string }{
 	{`names: ["a*"], roles: [user]`, `names: ["a*"], roles: [user, admin]`, "auth.certificates.roles"},
 	{"authorization_server: {enabled: true", "authorization_server: {enabled: true, dynamic_registration: true", "auth.authorization_server.dynamic_registration"},
 	{"pinning: strict", "pinning: first_sight", "access.pinning"},
+	{`, tls_pins: ["sha256/YLh1dUR9y6Kja30RrAn7JKnbQG/uEtLMkBgFF2Fuihg="]`, "", "servers.pinned.tls_pins"},
+	{"[\"sha256/YLh1d", "[\"sha256/Vjs8r4z+80wjNcr1YKepWQboSIRi63WsWXhIMN+eWys=\", \"sha256/YLh1d", "servers.pinned.tls_pins"},
 	{", {from: [api], to: [fs]}", "", "access.flows"},
 	{"name: f, from", "name: g, from", "access.flows"},
 	{"from: [web, far]", "from: [web]", "access.flows[0].from"},

@@ -27,6 +27,7 @@ func (c *comparison) server(path string, was, now config.Server) {
 	c.narrower(path+".tools.deny", was.Tools.Deny, now.Tools.Deny)
 	c.wider(path+".read_only", was.ReadOnly, now.ReadOnly)
 	c.wider(path+".idempotent", was.Idempotent, now.Idempotent)
+	c.wholeOr(path+".tls_pins", was.TLSPins, now.TLSPins)
 	if protected(was) && !protected(now) {
 		c.less(path+"."+pathOf(now.URL != "", "url", "urls"), "was reached over TLS and is not any more")
 	}

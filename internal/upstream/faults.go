@@ -207,6 +207,7 @@ func publicReason(err error) string {
 	var ended *endedError
 	var ill *illError
 	var unfit *misfitError
+	var pin *egress.PinError
 	st, hasStatus := statusOf(err)
 	switch {
 	case errors.As(err, &ill):
@@ -227,6 +228,8 @@ func publicReason(err error) string {
 		return "its program ended; see the log for its last words"
 	case errors.As(err, &unfit):
 		return unfit.Error()
+	case errors.As(err, &pin):
+		return "its certificate has none of the keys in its chain that tls_pins names; see the log for those that it has"
 	case hasStatus:
 		return statusReason(st.code)
 	case errors.Is(err, syscall.ECONNREFUSED):

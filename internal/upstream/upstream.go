@@ -129,7 +129,7 @@ func (u *Upstream) openers() ([]opener, error) {
 	if idle == 0 {
 		idle = -1 // none, where 0 would be the default
 	}
-	u.pool = u.around.Network.Pool(egress.Limits{IdlePerHost: idle, ConnsPerHost: u.cfg.MaxConnections})
+	u.pool = u.around.Network.Pool(egress.Limits{IdlePerHost: idle, ConnsPerHost: u.cfg.MaxConnections, Pins: u.cfg.TLSPins})
 	return out, nil
 }
 

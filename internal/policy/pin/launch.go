@@ -29,6 +29,7 @@ type launch struct {
 	Files   map[string]string `json:"files,omitempty"` // of the command, to digests
 	URLs    []string          `json:"urls,omitempty"`
 	Headers []string          `json:"headers,omitempty"`
+	Pins    []string          `json:"tls_pins,omitempty"`
 	Builtin string            `json:"builtin,omitempty"`
 	// Settings is a digest: they may hold secrets.
 	Settings string `json:"settings,omitempty"`
@@ -38,7 +39,7 @@ type launch struct {
 // digests of the program and of the files among its arguments; what a launcher
 // such as npx loads from elsewhere it cannot see.
 func launchOf(s config.Server) []byte {
-	l := launch{Command: s.Argv(), Cwd: s.Cwd, Builtin: s.Builtin,
+	l := launch{Command: s.Argv(), Cwd: s.Cwd, Builtin: s.Builtin, Pins: slices.Sorted(slices.Values(s.TLSPins)),
 		Env: slices.Sorted(maps.Keys(s.Env)), Headers: slices.Sorted(maps.Keys(s.Headers))}
 	if len(s.Settings) > 0 {
 		l.Settings = digest(s.Settings)
