@@ -151,12 +151,19 @@ func (r *transitRefusal) Error() string {
 	case http.StatusNotFound:
 		return "the key service has no such engine or key (HTTP 404)"
 	}
-	return fmt.Sprintf("the key service answers with HTTP %d: %s", r.status, r.text)
+	said := fmt.Sprintf("the key service answers with HTTP %d: %s", r.status, r.text)
+	if strings.Contains(r.text, tooNew) {
+		said += ": its key was made anew, or put back from an old backup; put back one with all versions"
+	}
+	return said
 }
+
+// tooNew is said of a version of the key that the service does not have.
+const tooNew = "version is too new"
 
 // config tells whether a refusal is about the key and not about the ciphertext.
 func (r *transitRefusal) config() bool {
-	for _, words := range []string{"not found", "associated data", "minimum decryption version", "disallowed by policy", "unsupported operation"} {
+	for _, words := range []string{tooNew, "not found", "associated data", "associated_data", "key derivation", "minimum decryption version", "disallowed by policy", "unsupported operation"} {
 		if strings.Contains(r.text, words) {
 			return true
 		}

@@ -167,6 +167,35 @@ func TestWhatATransitEngineDoesNotDoIsSaid(t *testing.T) {
 	}
 }
 
+// TestARefusalThatIsAboutTheKeyIsNotTakenForDamage has the words of HashiCorp Vault
+// 1.21.4 for what it does not decrypt.
+func TestARefusalThatIsAboutTheKeyIsNotTakenForDamage(t *testing.T) {
+	for words, damaged := range map[string]bool{
+		"cipher: message authentication failed":                             true,
+		"invalid ciphertext: version is too new":                            false, // a key that was made anew, or put back from a backup
+		"ciphertext or signature version is disallowed by policy (too old)": false,
+		"encryption key not found":                                          false,
+		"'[0].associated_data' provided for non-AEAD cipher suite rsa-2048": false,
+		"missing 'context' for key derivation; the key was created using a derived key, which means additional, per-request information must be included in order to perform operations with the key": false,
+	} {
+		e := newEngine(t)
+		w := e.wrapper("dragoman", "s.token")
+		wrapped, id, err := w.Wrap(t.Context(), []byte("x"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.set(func(w http.ResponseWriter) bool {
+			w.WriteHeader(http.StatusBadRequest)
+			_ = json.NewEncoder(w).Encode(map[string][]string{"errors": {words}})
+			return true
+		})
+		_, err = w.Unwrap(t.Context(), id, wrapped, nil)
+		if err == nil || errors.Is(err, secret.ErrTampered) != damaged || !strings.Contains(err.Error(), words[:20]) {
+			t.Errorf("%s: got %v, want its words, and that the ciphertext is damaged: %v", words, err, damaged)
+		}
+	}
+}
+
 func TestATransitEngineThatIsSealedForAMomentIsAskedAgain(t *testing.T) {
 	e := newEngine(t)
 	left := 2
