@@ -67,9 +67,13 @@ func unasked(req *mcp.Request, q Question, d Decision) error {
 // note remembers that the conversation of a call is given something to read: from
 // when the call is made, since servers say things while it is under way too, and
 // what was not answered may have been an error with a text; and once more when it
-// has been answered, which may be long after.
-func (p *Policy) note(req *mcp.Request, q *Question) (again func()) {
-	conversation, s := p.memory.Of(q.Principal, req.Client), q.source()
-	p.memory.Note(conversation, s)
-	return func() { p.memory.Note(conversation, s) }
+// has been answered, if that took long.
+func (p *Policy) note(c flow.Conversation, s flow.Source) (again func()) {
+	began := p.d.Now()
+	p.memory.Note(c, s)
+	return func() {
+		if p.d.Now().Sub(began) >= p.memory.Fresh() {
+			p.memory.Note(c, s)
+		}
+	}
 }

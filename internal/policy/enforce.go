@@ -85,7 +85,7 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	}
 	defer done()
 	if reads(action) && rules.watches() && rules.remembers(q.source()) {
-		defer e.p.note(req, &q)()
+		defer e.p.note(q.conversation, q.source())()
 	}
 	result, err := e.forward(ctx, req)
 	if err == nil && d.Approval == ApprovalGiven {
@@ -120,7 +120,8 @@ func (e *enforced) question(ctx context.Context, req *mcp.Request, action Action
 		q.Revision = req.Client.Revision
 	}
 	if e.p.rules.Load().watches() {
-		q.Seen = e.p.memory.Seen(e.p.memory.Of(q.Principal, req.Client))
+		q.conversation = e.p.memory.Of(q.Principal, req.Client)
+		q.Seen = e.p.memory.Seen(q.conversation)
 	}
 	return q
 }

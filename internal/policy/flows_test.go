@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/policy"
@@ -381,5 +382,25 @@ func BenchmarkFlows(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What a call that took long has given counts from when it was answered.
+func TestALongCallCountsFromItsEnd(t *testing.T) {
+	now := time.Unix(1.8e9, 0)
+	cfg := flows(config.Flow{From: []string{"files"}, To: []string{"mail"}, Do: "refuse"})
+	cfg.Access.Conversation.For = time.Hour
+	p := open(t, cfg, policy.Deps{Now: func() time.Time { return now }})
+	ctx := mcp.WithPrincipal(t.Context(), somebody("ann", "user"))
+	files := p.Enforce(config.Server{Name: "files"}, mcp.HandlerFunc(func(context.Context, *mcp.Request) (mcp.Result, error) {
+		now = now.Add(50 * time.Minute)
+		return mcp.EmptyResult(), nil
+	}))
+	if _, err := files.Handle(ctx, request(t, "tools/call", `{"name":"read_x"}`)); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(59 * time.Minute)
+	if _, err := p.Enforce(config.Server{Name: "mail"}, &recorder{}).Handle(ctx, request(t, "tools/call", `{"name":"send"}`)); refused(err) == "" {
+		t.Errorf("59 minutes after the answer: got %v, want a refusal", err)
 	}
 }

@@ -67,6 +67,8 @@ type Question struct {
 	Listing bool
 	// Explain fills in Decision.Reasons, for people.
 	Explain bool
+
+	conversation flow.Conversation // that of the call, where somebody looks at what it has read
 }
 
 // Decision is the answer.

@@ -69,6 +69,9 @@ func NewMemory(c config.Conversation, now func() time.Time) *Memory {
 	return m
 }
 
+// Fresh is for how long after Note the same need not be noted again.
+func (m *Memory) Fresh() time.Duration { return m.lasts / fresh }
+
 // Seen is what the conversation has read. It must not be changed.
 func (m *Memory) Seen(c Conversation) []Source {
 	m.mu.RLock()
