@@ -85,7 +85,7 @@ func npmPackage(dir, below string) (name, version string) {
 	if readJSON(filepath.Join(dir, filepath.FromSlash(below)), &manifest) != nil {
 		manifest.Version = "?"
 	}
-	return strings.TrimPrefix(below[:at], modules) + name, manifest.Version
+	return strings.TrimPrefix(below[:at]+modules, modules) + name, manifest.Version
 }
 
 // pythonPackage is the package whose description a path is.
