@@ -45,6 +45,7 @@ type opening struct {
 	options  auth.Options
 	upkeep   []func(context.Context) error
 	people   *credential.Passwords // nil: passwords let nobody in
+	asked    []*oidc.Introspector
 	entrance entrance
 }
 
@@ -53,7 +54,7 @@ type opening struct {
 func (s *Server) newEntrance(cfg *config.Config) (*entrance, error) {
 	o := &opening{app: s.app, cfg: cfg, base: address(cfg, s.listener.Addr())}
 	o.options = auth.Options{Log: s.app.log, Current: func() *auth.Guard { return s.entrance.Load().guard }}
-	for _, part := range []func() error{o.certificates, o.issuers, o.local} {
+	for _, part := range []func() error{o.certificates, o.issuers, o.local, o.opaque} {
 		if err := part(); err != nil {
 			return nil, err
 		}
@@ -189,6 +190,10 @@ func (o *opening) issuers() error {
 		if err != nil {
 			return fmt.Errorf("auth.issuers: %w", err)
 		}
+		if cfg.Introspection.URL != "" {
+			asking := o.app.network.Client(egress.ClientOptions{MaxBodyBytes: 1 << 20, MaxRedirects: -1}) // it shows a secret
+			o.asked = append(o.asked, oidc.NewIntrospector(issuer, oidc.Options{Client: asking, Log: o.app.log}))
+		}
 		o.options.Sources = append(o.options.Sources, auth.NewCached(issuer, auth.CacheOptions{}))
 		o.upkeep = append(o.upkeep, issuer.Run)
 		o.options.Servers = append(o.options.Servers, cfg.URL)
@@ -197,6 +202,16 @@ func (o *opening) issuers() error {
 				o.options.Scopes = append(o.options.Scopes, scope)
 			}
 		}
+	}
+	return nil
+}
+
+// opaque lets in those whose tokens only their issuer can read. They come after
+// all others: an issuer sees no credential of another kind that is good here.
+func (o *opening) opaque() error {
+	for _, issuer := range o.asked {
+		o.options.Sources = append(o.options.Sources, auth.NewCached(issuer, issuer.Cache()))
+		o.upkeep = append(o.upkeep, issuer.Run)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func learn(s *scan.Scanner, cfg *config.Config) {
 		s.Learn(t.Token.Reveal())
 	}
 	for _, i := range cfg.Auth.Issuers {
-		s.Learn(i.Secret.Reveal())
+		s.Learn(i.Secret.Reveal(), i.Introspection.ClientSecret.Reveal())
 	}
 	s.Learn(credentials(cfg.Telemetry.OTLPHeaders)...)
 	for _, server := range cfg.Servers {

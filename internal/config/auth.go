@@ -60,6 +60,8 @@ type Issuer struct {
 	// Secret that is shared with the issuer, for HS256 and its kind only, instead of keys. At least as long as the digest
 	// and not made of words, since everybody who holds a token can try to guess it.
 	Secret Secret `yaml:"secret" example:"${ISSUER_SECRET}"`
+	// How the issuer is asked about tokens that are no JWT (RFC 7662). Without a url there such tokens are refused.
+	Introspection Introspection `yaml:"introspection" aka:"introspect"`
 	// How far the clocks may differ.
 	Leeway time.Duration `yaml:"leeway" default:"30s" min:"0s" max:"60s"`
 	// Which claims say what of the caller.
@@ -69,6 +71,21 @@ type Issuer struct {
 	Roles map[string]string `yaml:"roles" aka:"role_map" example:"{mcp-admins: admin, staff: user}"`
 	// Roles that every caller of this issuer has.
 	DefaultRoles []string `yaml:"default_roles" list:"or-text" example:"[user]"`
+}
+
+// Introspection is how an issuer is asked about opaque tokens. Its answer is held to the same as a JWT: audience, scopes,
+// issuer, type and time. One issuer can have it, since such a token does not say whose it is.
+type Introspection struct {
+	// The introspection endpoint, as the issuer's metadata names it. https, or http on loopback.
+	URL string `yaml:"url" aka:"endpoint,introspection_endpoint" example:"https://login.example.org/introspect"`
+	// Who the gateway is there.
+	ClientID string `yaml:"client_id" example:"dragoman"`
+	// Secret of that client.
+	ClientSecret Secret `yaml:"client_secret" example:"${file:/run/secrets/introspection}"`
+	// How the secret is sent: basic (HTTP Basic) or post (in the form).
+	Method string `yaml:"method" default:"basic" enum:"basic|post"`
+	// How long an answer is believed: a token that the issuer revokes is refused that much later at most.
+	CacheTTL time.Duration `yaml:"cache_ttl" default:"5s" min:"1s" max:"30s" aka:"ttl"`
 }
 
 // ClaimNames are names of claims. A name with dots leads into objects: realm_access.roles.

@@ -15,11 +15,11 @@ var (
 )
 
 // reservedIssuers are words that begin the names of callers of other kinds.
-var reservedIssuers = []string{"user", "key", "cert", "token", "client"}
+var reservedIssuers = []string{"user", "key", "cert", "token", "client", "gateway"}
 
 // auth checks who may call.
 func (c *checker) auth() {
-	names, urls := map[string]int{}, map[string]int{}
+	names, urls, asks := map[string]int{}, map[string]int{}, -1
 	for i, issuer := range c.Auth.Issuers {
 		path := fmt.Sprintf("auth.issuers[%d]", i)
 		if first, twice := names[issuer.Name]; twice {
@@ -30,6 +30,12 @@ func (c *checker) auth() {
 		}
 		names[issuer.Name], urls[issuer.URL] = i, i
 		c.issuer(path, issuer)
+		if issuer.Introspection.URL != "" {
+			if asks >= 0 {
+				c.fault(path+".introspection", fmt.Sprintf("auth.issuers[%d] has it too, and an opaque token does not say whose it is", asks), "keep one of them: the other issuer would be shown tokens that are not its own")
+			}
+			asks = i
+		}
 	}
 	for i, token := range c.Auth.Tokens {
 		prefix, _, ok := strings.Cut(token.Name, ":")
@@ -52,6 +58,7 @@ func (c *checker) issuer(path string, issuer Issuer) {
 	if issuer.JWKSURL != "" {
 		c.secureURL(path+".jwks_url", issuer.JWKSURL)
 	}
+	c.introspection(path+".introspection", issuer.Introspection)
 	allowed := asymmetric
 	if issuer.Secret != "" {
 		allowed = symmetric
@@ -73,6 +80,19 @@ func (c *checker) issuer(path string, issuer Issuer) {
 		if aud == "" || strings.Contains(aud, "*") {
 			c.fault(fmt.Sprintf("%s.audience[%d]", path, i), fmt.Sprintf("%q is no audience", aud), "write it exactly as tokens say it in aud")
 		}
+	}
+}
+
+func (c *checker) introspection(path string, in Introspection) {
+	if in.URL == "" {
+		if in.ClientID != "" || in.ClientSecret != "" {
+			c.fault(path+".url", "is missing", "write the introspection_endpoint of the issuer's metadata")
+		}
+		return
+	}
+	c.secureURL(path+".url", in.URL)
+	if in.ClientID == "" || in.ClientSecret == "" {
+		c.fault(path, "has no client_id and client_secret", "register the gateway as a client at the issuer: whoever may ask without could try out tokens (RFC 7662, 4)")
 	}
 }
 

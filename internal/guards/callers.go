@@ -106,6 +106,11 @@ func (c *comparison) issuer(path string, was, now config.Issuer) {
 	if was.JWKSURL != now.JWKSURL {
 		c.less(path+".jwks_url", "has the keys of the same callers from elsewhere")
 	}
+	if in := now.Introspection; in.URL != "" && in.URL != was.Introspection.URL {
+		c.less(path+".introspection.url", "has the word about callers from elsewhere")
+	} else if in.URL != "" && in.CacheTTL > was.Introspection.CacheTTL {
+		c.less(path+".introspection.cache_ttl", fmt.Sprintf("is %s, and revoked tokens were refused sooner", in.CacheTTL))
+	}
 	c.wider(path+".audience", was.Audience, now.Audience) // none is the address that was called, and for that alone
 	c.wider(path+".algorithms", orElse(was.Algorithms, algorithms(was)), orElse(now.Algorithms, algorithms(now)))
 	c.wider(path+".types", orElse(was.Types, accessTokens), orElse(now.Types, accessTokens))

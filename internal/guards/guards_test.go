@@ -29,7 +29,7 @@ tls: {cert: a.crt, key: a.key, client_ca: ca.crt, require_client_cert: true}
 auth:
   tokens: [{name: ann, token: ann-0123456789abcdef, roles: [user]}, {name: bob, token: bob-0123456789abcdef}]
   issuers:
-    - {name: corp, url: "https://id.example.org", audience: [a], algorithms: [ES256], scopes: [mcp, extra], roles: {staff: user}, default_roles: [user], claims: {servers: srv}}
+    - {name: corp, url: "https://id.example.org", audience: [a], algorithms: [ES256], scopes: [mcp, extra], roles: {staff: user}, default_roles: [user], claims: {servers: srv}, introspection: {url: "https://id.example.org/i", client_id: gw, client_secret: of-the-gateway}}
     - {name: open, url: "https://id.example.net"}
   certificates: {enabled: true, names: ["a*"], roles: [user]}
   authorization_server: {enabled: true}
@@ -102,7 +102,7 @@ var changes = []struct{ old, new, want string }{
 	{"require_client_cert: true", "require_client_cert: false", "tls.require_client_cert"},
 	{"ann-0123456789abcdef, roles: [user]", "ann-0123456789abcdef, roles: [user, admin]", "auth.tokens[0].roles"},
 	{"bob-0123456789abcdef", "bob-0123456789abcdef, roles: [admin]", "auth.tokens[1].roles"},
-	{"https://id.example.org", "https://id.example.com", "auth.issuers[0].url"},
+	{"https://id.example.org\"", "https://id.example.com\"", "auth.issuers[0].url"},
 	{"audience: [a]", "audience: [a, b]", "auth.issuers[0].audience"},
 	{"https://id.example.net\"", "https://id.example.net\", audience: [x]", "auth.issuers[1].audience"},
 	{"[ES256]", "[ES256, RS256]", "auth.issuers[0].algorithms"},
@@ -116,6 +116,8 @@ var changes = []struct{ old, new, want string }{
 	{"{servers: srv}", "{servers: srv, roles: scope}", "auth.issuers[0].claims.roles"},
 	{"{servers: srv}", "{servers: srv, groups: scope}", "auth.issuers[0].claims.groups"},
 	{"https://id.example.net\"", "https://id.example.net\", jwks_url: \"https://keys.example.com/keys\"", "auth.issuers[1].jwks_url"},
+	{"https://id.example.org/i\"", "https://id.example.org/i\", cache_ttl: 20s", "auth.issuers[0].introspection.cache_ttl"},
+	{"https://id.example.org/i\"", "https://id.example.com/i\"", "auth.issuers[0].introspection.url"},
 	{`permit(principal == User::"bob", action, resource);`, `permit(principal, action, resource) when { 1 == 1 };`, "access.policies"},
 	{`names: ["a*"], `, "", "auth.certificates.names"},
 	{`names: ["a*"]`, `names: ["a*", "b*"]`, "auth.certificates.names"},
@@ -212,7 +214,7 @@ var changes = []struct{ old, new, want string }{
 // bothWays is where there may be less on the way back too, since one is another rather than less or more.
 var bothWays = []string{"public_url", "access.flows", "access.flows[0].to", "auth.issuers[0].url", "auth.issuers[0].roles", "access.policies", "rates.calls", "auth.issuers[0].types",
 	"auth.tokens[1].roles", "servers.any.sandbox.hosts", "servers.api.settings.pin", "servers.run.sandbox.network",
-	"auth.issuers[0].claims.roles", "auth.issuers[0].claims.groups", "auth.issuers[1].jwks_url"}
+	"auth.issuers[0].claims.roles", "auth.issuers[0].claims.groups", "auth.issuers[1].jwks_url", "auth.issuers[0].introspection.url"}
 
 // T62: each guard that would be less is found, by itself and with its place; the way back is none.
 func TestEveryGuardThatIsLessIsFound(t *testing.T) {

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,4 +82,67 @@ func TestTheSDKsClientLogsItsUserInElsewhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnIssuersOpaqueTokensAreAskedAbout has a user log in at a provider whose tokens only itself can read, and then the
+// provider takes the token back.
+func TestAnIssuersOpaqueTokensAreAskedAbout(t *testing.T) {
+	issuer := provider(t, "opaque", redirect)
+	const settings = `  issuers: [{name: corp, url: %q, scopes: mcp, roles: {staff: user}, introspection: {url: %q, client_id: gateway, client_secret: %q, cache_ttl: 1s}}]`
+	const secret = "the gateway's: own secret"
+	gateway := serve(t, fmt.Sprintf(settings, issuer, issuer+"/token/introspection", secret))
+	got := script(t, gateway+"/mcp/time", "alice", "anything at all", "id", "login", redirect)
+	names, _ := got["tools"]["names"].([]any)
+	if !slices.Contains(names, any("now")) {
+		t.Errorf("tools %v, want now among them", names)
+	}
+	token, _ := got["tokens"]["access"].(string)
+	if token == "" || strings.Count(token, ".") == 2 {
+		t.Fatalf("the token is %q, want an opaque one", token)
+	}
+	if status := as(t, gateway, token[1:]+"x"); status != http.StatusUnauthorized {
+		t.Errorf("a token that nobody gave: got HTTP %d, want 401", status)
+	}
+	if status := as(t, gateway, token); status != http.StatusOK {
+		t.Errorf("the token of the login: got HTTP %d, want 200", status)
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).PostForm(issuer+"/token/revocation", url.Values{"token": {token}, "client_id": {"login"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Body.Close(); res.StatusCode != http.StatusOK {
+		t.Fatalf("the provider answers a revocation with HTTP %d", res.StatusCode)
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); ; <-tick.C {
+		status := as(t, gateway, token)
+		if status == http.StatusUnauthorized {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a token that the provider has taken back: got HTTP %d, want 401", status)
+		}
+	}
+	stranger := serve(t, fmt.Sprintf(settings, issuer, issuer+"/token/introspection", secret+" of another"))
+	if status := as(t, stranger, token); status != http.StatusServiceUnavailable {
+		t.Errorf("a token that the provider does not let us ask about: got HTTP %d, want 503", status)
+	}
+}
+
+// as asks a gateway for a server's health with a token, and gives the status of its answer.
+func as(t *testing.T, gateway, token string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, gateway+"/mcp/time/health", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
 }

@@ -34,17 +34,54 @@ func (r Rules) Check(t *Token, now time.Time) error {
 	if err := r.kind(t); err != nil {
 		return err
 	}
-	if iss, _ := t.Claims.Text("iss"); iss != r.Issuer || iss == "" {
+	if _, ok := t.Claims["exp"]; !ok {
+		return errors.New("token does not say when it expires")
+	}
+	return r.claims(t.Claims, now)
+}
+
+// CheckAnswer is Check for what an issuer answers about a token that it was asked
+// about (RFC 7662, 2.2). Besides it must say that the token is active and a bearer's:
+// what it says of its refresh tokens has no such type. It need not say that it is the
+// issuer, nor when the token expires, since it was asked just now.
+func (r Rules) CheckAnswer(c Claims, now time.Time) error {
+	if string(c["active"]) != "true" {
+		return errors.New("issuer does not say that the token is active")
+	}
+	if kind, _ := c.Text("token_type"); !strings.EqualFold(kind, "bearer") {
+		return fmt.Errorf("token_type is %q, want Bearer", kind)
+	}
+	for name, want := range map[string][]string{"token_use": {"access_token", "access"}, "typ": {"at+jwt", "bearer", "access_token"}} {
+		if use, ok := c[name]; ok {
+			if text, _ := c.Text(name); !slices.Contains(want, strings.ToLower(text)) {
+				return fmt.Errorf("%s is %.50s, which is no access token", name, use)
+			}
+		}
+	}
+	if _, ok := c["iss"]; !ok {
+		r.Issuer = ""
+	}
+	return r.claims(c, now)
+}
+
+// claims checks what is the same for all tokens. An empty issuer is not compared.
+func (r Rules) claims(c Claims, now time.Time) error {
+	if iss, _ := c.Text("iss"); iss != r.Issuer {
 		return fmt.Errorf("issuer is %q, not %q", iss, r.Issuer)
 	}
-	if sub, _ := t.Claims.Text("sub"); sub == "" {
+	if sub, _ := c.Text("sub"); sub == "" {
 		return errors.New("token names no subject")
 	}
-	aud, _ := t.Claims.Texts("aud")
+	aud, _ := c.Texts("aud")
 	if !slices.ContainsFunc(aud, r.Audience) {
 		return fmt.Errorf("audience is %q, which is not this gateway", aud)
 	}
-	return r.times(t.Claims, now)
+	// A token that is bound to a key of its holder is not good without a proof of
+	// that (RFC 7800, 3; RFC 8705, 3; RFC 9449, 6), which nobody checks here.
+	if _, bound := c["cnf"]; bound {
+		return errors.New("token is bound to a key (cnf), which is not supported: have the issuer give bearer tokens")
+	}
+	return r.times(c, now)
 }
 
 // kind lets access tokens pass. Other tokens of the same issuer have the same
@@ -75,10 +112,7 @@ func (r Rules) times(c Claims, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if exp.IsZero() {
-		return errors.New("token does not say when it expires")
-	}
-	if !now.Before(exp.Add(leeway)) {
+	if !exp.IsZero() && !now.Before(exp.Add(leeway)) {
 		return fmt.Errorf("token expired at %s", exp.UTC().Format(time.RFC3339))
 	}
 	for _, name := range []string{"nbf", "iat"} {

@@ -132,7 +132,7 @@ func (i *Issuer) Identify(ctx context.Context, credential string) (auth.Identity
 	if missing := without(i.cfg.Scopes, token.Claims.Scopes()); len(missing) > 0 {
 		return auth.Identity{}, &auth.ScopeError{Need: i.cfg.Scopes}
 	}
-	return i.identity(token, keyID), nil
+	return i.identity(token.Claims, keyID), nil
 }
 
 // Holds implements auth.Revoker: a key that the issuer has withdrawn takes its
@@ -166,8 +166,8 @@ func (i *Issuer) verify(ctx context.Context, token *jwt.Token) (keyID string, er
 }
 
 // identity is what the claims say, in our words.
-func (i *Issuer) identity(token *jwt.Token, keyID string) auth.Identity {
-	c, names := token.Claims, i.cfg.Claims
+func (i *Issuer) identity(c jwt.Claims, keyID string) auth.Identity {
+	names := i.cfg.Claims
 	subject, _ := c.Text("sub")
 	id := auth.Identity{KeyID: keyID, Principal: mcp.Principal{ID: i.cfg.Name + ":" + subject, Method: "jwt"}}
 	id.TokenID, _ = c.Text("jti")

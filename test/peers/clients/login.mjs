@@ -69,7 +69,7 @@ const provider = {
   clientInformation: () => (how === "id" ? { client_id: clientId } : kept.client),
   ...(how === "register" ? { saveClientInformation: (c) => { kept.client = c; tell({ type: "registered", method: c.token_endpoint_auth_method }); } } : {}),
   tokens: () => kept.tokens,
-  saveTokens: (t) => { kept.tokens = t; tell({ type: "tokens", kind: t.token_type, expires: t.expires_in, refresh: Boolean(t.refresh_token), scope: t.scope ?? null }); },
+  saveTokens: (t) => { kept.tokens = t; tell({ type: "tokens", kind: t.token_type, expires: t.expires_in, refresh: Boolean(t.refresh_token), scope: t.scope ?? null, access: t.access_token }); },
   redirectToAuthorization: async (address) => {
     tell({ type: "sent", to: address.origin + address.pathname, method: address.searchParams.get("code_challenge_method"), resource: address.searchParams.get("resource"), scope: address.searchParams.get("scope") });
     arrived = await browse(address);
