@@ -108,6 +108,32 @@ func KindsOf(capabilities jsonrpc.Object) Kinds {
 	return k
 }
 
+// WithoutKinds returns c if it can be asked for none of k, and otherwise a client
+// that is c but for those. k has all that belongs to sampling, or nothing of it.
+func (c *Client) WithoutKinds(k Kinds) *Client {
+	if c == nil || c.Kinds&k == 0 {
+		return c
+	}
+	var edits []jsonrpc.Edit
+	if c.Kinds&k&(ElicitForm|ElicitURL) != 0 {
+		left := c.Kinds &^ k & (ElicitForm | ElicitURL)
+		e := jsonrpc.Edit{Name: "elicitation"}
+		if left != 0 {
+			e.Value = []byte(left.elicitation(Revision20260728))
+		}
+		edits = append(edits, e)
+	}
+	if c.Kinds&k&Sampling != 0 {
+		edits = append(edits, jsonrpc.Edit{Name: "sampling"})
+	}
+	if c.Kinds&k&Roots != 0 {
+		edits = append(edits, jsonrpc.Edit{Name: "roots"})
+	}
+	other := NewClient(c.Revision, c.Info, c.Capabilities.With(edits...))
+	other.Session = c.Session
+	return other
+}
+
 // Has reports whether k contains all of want.
 func (k Kinds) Has(want Kinds) bool { return k&want == want }
 

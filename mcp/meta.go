@@ -14,6 +14,11 @@ const (
 	MetaTraceParent    = "traceparent"
 )
 
+// MetaRefused is the member of _meta by which an answer to a server's question says
+// why nobody was asked. It is the gateway's own: inputResponses have no form for
+// errors, and servers with sessions are sent one in its place.
+const MetaRefused = "dragoman/refused"
+
 // NameKey returns the parameter that names what a request of method is about,
 // the one that the header Mcp-Name mirrors; "" when it has none.
 func NameKey(method string) string {

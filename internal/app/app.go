@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/dragoman-mcp/dragoman/internal/audit"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
@@ -79,6 +81,8 @@ type App struct {
 	memory   memory
 	accounts accounts
 
+	questions questions
+
 	ctx  context.Context // of the servers' upkeep
 	stop context.CancelFunc
 	work sync.WaitGroup // upkeep, and what is being closed behind a reload
@@ -128,10 +132,11 @@ func (a *App) lay(cfg *config.Config) error {
 	}
 	a.secrets = scan.New(cfg.Secrets.Names)
 	learn(a.secrets, cfg)
+	a.openQuestions()
 	a.network = egress.New(egress.Options{Guard: guard, Proxy: a.o.Proxy, TLS: a.o.TLS, UserAgent: "dragoman/" + a.o.Version})
 	a.telemetry, err = telemetry.New(telemetry.Options{
 		Log: cfg.Log, Telemetry: cfg.Telemetry, Output: a.o.LogOutput, Transport: a.network.RoundTripper(),
-		Version: a.o.Version, Servers: a.serverStatus, Gather: &a.inhouse, QuietCalls: a.o.QuietCalls,
+		Version: a.o.Version, Servers: a.serverStatus, Gather: prometheus.Gatherers{&a.inhouse, a.questions.registry}, QuietCalls: a.o.QuietCalls,
 		Redact: a.secrets.Handler, RedactText: a.secrets.Text,
 	})
 	if err != nil {
@@ -314,7 +319,8 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 	return next, fresh, errors.Join(errs...)
 }
 
-// reach makes a server, and the handler that shows it what it is to be shown.
+// reach makes a server, and the handler that shows it what it is to be shown and
+// judges what it asks.
 func (a *App) reach(cfg *config.Config, server config.Server) (*upstream.Upstream, mcp.Handler, error) {
 	shown, err := a.credential(cfg, server)
 	if err != nil {
@@ -328,10 +334,14 @@ func (a *App) reach(cfg *config.Config, server config.Server) (*upstream.Upstrea
 		around.Admit = a.access.gate(server)
 	}
 	up, err := upstream.New(server, around)
-	if err != nil || shown == nil {
-		return up, up, err
+	if err != nil {
+		return nil, nil, err
 	}
-	return up, shown.Handler(up), nil
+	judged := a.questions.judge.Guard(server, up)
+	if shown == nil {
+		return up, judged, nil
+	}
+	return up, shown.Handler(judged), nil // a login is asked for by the gateway
 }
 
 func (a *App) surroundings(cfg *config.Config, name string) upstream.Surroundings {

@@ -219,6 +219,7 @@ func (c *checker) names() {
 // upkeep checks pairs of values of which one bounds the other.
 func (c *checker) upkeep(path string, u Upkeep) {
 	c.sandbox(path, u.Sandbox)
+	c.asks(path, u.Asks)
 	atMost := func(low, high string, a, b time.Duration) {
 		if a > b && c.either(path, low, high) {
 			c.fault(path+"."+low, fmt.Sprintf("%v is more than %s, %v", a, high, b), "make it smaller, or the other larger")

@@ -124,7 +124,8 @@ func (f Filter) Allows(tool string) bool {
 	return len(f.Allow) == 0 || pattern.Match(f.Allow, tool)
 }
 
-// Upkeep is how a server is kept reachable: waits, bounds, retries, health, restarts.
+// Upkeep is how a server is kept reachable: waits, bounds, retries, health, restarts. With it
+// comes what it may do to the machine and to its callers.
 type Upkeep struct {
 	// How long one call may take, until its answer is complete. Progress does not extend it.
 	Timeout time.Duration `yaml:"timeout" default:"5m" min:"1ms" max:"24h" aka:"call_timeout,request_timeout"`
@@ -160,6 +161,8 @@ type Upkeep struct {
 	// What the program may reach, and bounds on its parts.
 	Sandbox Sandbox `yaml:"sandbox"`
 
+	// What the server may ask its callers for.
+	Asks Asks `yaml:"asks"`
 	// Trying again, only where that is safe: lists, reads, and tools that read_only or idempotent name.
 	Retries Retries `yaml:"retries" aka:"retry"`
 	// Checks that a server answers.

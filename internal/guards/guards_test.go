@@ -50,6 +50,7 @@ servers:
     tools: {allow: [read_a], deny: [drop_x, kill_x]}
     read_only: [read_a]
     idempotent: [put_a]
+    asks: {refuse: [sampling, roots], hosts: [login.example.org], named: true}
     sandbox: {level: 3, min_level: 2, read: [/data], write: [/notes], network: proxy, hosts: [a.example.org, b.example.org], open_files: 99, file_size: 1GiB, address_space: 9GiB, cpu_time: 90s, processes: 9, fetch: {when: always, hosts: [npm.example.org]}}
   any: {command: [python3, y.py], sandbox: {level: 2, network: proxy}}
   far: {url: "https://far.example.org/mcp", auth: {type: oauth}}
@@ -159,6 +160,12 @@ var changes = []struct{ old, new, want string }{
 	{"[drop_x, kill_x]", "[drop_x]", "servers.run.tools.deny"},
 	{"read_only: [read_a]", "read_only: [read_a, write_a]", "servers.run.read_only"},
 	{"idempotent: [put_a]", "idempotent: [put_a, put_b]", "servers.run.idempotent"},
+	{"refuse: [sampling, roots]", "refuse: [roots]", "servers.run.asks.refuse"},
+	{"hosts: [login.example.org], ", "", "servers.run.asks.hosts"},
+	{"hosts: [login.example.org]", "hosts: [login.example.org, evil.example]", "servers.run.asks.hosts"},
+	{", named: true", "", "servers.run.asks.named"},
+	{"named: true", "named: true, secrets: pass", "servers.run.asks.secrets"},
+	{"named: true", "named: true, per_minute: 0", "servers.run.asks.per_minute"},
 	{"level: 3, min_level: 2", "level: 2, min_level: 2", "servers.run.sandbox.level"},
 	{"min_level: 2", "min_level: 1", "servers.run.sandbox.min_level"},
 	{"read: [/data]", "read: [/data, /etc]", "servers.run.sandbox.read"},

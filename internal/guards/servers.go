@@ -31,12 +31,22 @@ func (c *comparison) server(path string, was, now config.Server) {
 	if protected(was) && !protected(now) {
 		c.less(path+"."+pathOf(now.URL != "", "url", "urls"), "was reached over TLS and is not any more")
 	}
+	c.asks(path+".asks", was.Asks, now.Asks)
 	if len(was.Command) > 0 && len(now.Command) > 0 {
 		c.program(path, was, now)
 	}
 	if was.Builtin == now.Builtin {
 		c.settings(path+".settings", now.Builtin, was.Settings, now.Settings)
 	}
+}
+
+// asks is about what a server may ask its callers for.
+func (c *comparison) asks(path string, was, now config.Asks) {
+	c.narrower(path+".refuse", was.Refuse, now.Refuse)
+	c.down(path+".secrets", was.Secrets, now.Secrets, "pass", "refuse")
+	c.wholeOr(path+".hosts", was.Hosts, now.Hosts)
+	c.off(path+".named", was.Named, now.Named)
+	c.off(path+".per_minute", was.PerMinute > 0, now.PerMinute > 0)
 }
 
 // apart is how callers of a server are kept apart, which a credential of each caller's implies.

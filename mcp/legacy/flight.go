@@ -334,7 +334,17 @@ func (f *flight) tell(answers jsonrpc.Object) {
 			open = append(open, a)
 			continue
 		}
+		if why, refused := refusal(result); refused {
+			f.client.reply(jsonrpc.Message{ID: a.request.ID, Error: mcp.Errorf(jsonrpc.CodeInvalidParams, "%s", why)})
+			continue
+		}
 		f.client.reply(jsonrpc.Message{ID: a.request.ID, Result: related(result, a.request.Params)})
 	}
 	f.asked = open
+}
+
+// refusal returns why an answer says that nobody was asked.
+func refusal(answer jsonrpc.Object) (why string, refused bool) {
+	meta, _ := jsonrpc.Split(answer.Get("_meta"))
+	return meta.String(mcp.MetaRefused)
 }
