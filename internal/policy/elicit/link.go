@@ -52,8 +52,8 @@ func readLink(text string) (t target, problem string) {
 		return t, "is not an https:// URL"
 	}
 	for _, r := range text {
-		if r <= ' ' || r == 0x7f || strings.ContainsRune("\\\"<>^`{|}", r) {
-			return t, fmt.Sprintf("has the character %q, which browsers read in different ways: write it in percent encoding", r)
+		if r < ' ' || r == 0x7f {
+			return t, fmt.Sprintf("has the character %q, which browsers leave out: write it in percent encoding", r)
 		}
 	}
 	end := strings.IndexAny(rest, "/?#")
