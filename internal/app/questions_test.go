@@ -88,9 +88,9 @@ func (s *logged) count(words string) int {
 	return strings.Count(s.text.String(), words)
 }
 
-// asked calls the tool as a client of a revision, and tells how often its user was
+// inquire calls the tool as a client of a revision, and tells how often its user was
 // asked, and what the tool got.
-func asked(t *testing.T, url, revision, tool string, arguments map[string]any) (times int, got string) {
+func inquire(t *testing.T, url, revision, tool string, arguments map[string]any) (times int, got string) {
 	t.Helper()
 	var mu sync.Mutex
 	client := sdk.NewClient(&sdk.Implementation{Name: "t", Version: "1"}, &sdk.ClientOptions{
@@ -132,20 +132,20 @@ func TestServersOfEveryRevisionAreKeptFromAskingForSecrets(t *testing.T) {
 		for _, revision := range []string{"2025-06-18", "2025-11-25", "2026-07-28"} {
 			t.Run(revision+" to "+server, func(t *testing.T) {
 				tool := server + "__ask"
-				if times, got := asked(t, url, revision, tool, map[string]any{"field": "name"}); times != 1 || !strings.Contains(got, "cancel") {
+				if times, got := inquire(t, url, revision, tool, map[string]any{"field": "name"}); times != 1 || !strings.Contains(got, "cancel") {
 					t.Errorf("asked for a name %d times, and the tool got %s; want once, and that it was cancelled", times, got)
 				}
-				times, got := asked(t, url, revision, tool, map[string]any{"field": "p4ssw0rd"})
+				times, got := inquire(t, url, revision, tool, map[string]any{"field": "p4ssw0rd"})
 				if refused++; times != 0 || !strings.Contains(got, "decline") && !strings.Contains(got, "not passed on to the user") {
 					t.Errorf("asked for a password %d times, and the tool got %s; want never, and why", times, got)
 				}
 				if revision == "2025-06-18" { // which has no links
 					return
 				}
-				if times, got := asked(t, url, revision, tool, map[string]any{"link": "https://login.example.org/"}); times != 1 {
+				if times, got := inquire(t, url, revision, tool, map[string]any{"link": "https://login.example.org/"}); times != 1 {
 					t.Errorf("asked to open a link %d times, and the tool got %s; want once", times, got)
 				}
-				times, got = asked(t, url, revision, tool, map[string]any{"link": "https://login.example.org@evil.example/"})
+				times, got = inquire(t, url, revision, tool, map[string]any{"link": "https://login.example.org@evil.example/"})
 				if refused++; times != 0 || !strings.Contains(got, "decline") && !strings.Contains(got, "not passed on to the user") {
 					t.Errorf("asked to open a link to a stranger %d times, and the tool got %s; want never, and why", times, got)
 				}
