@@ -14,7 +14,7 @@ import (
 func (u *Users) Verify(ctx context.Context, name, password string) (store.User, error) {
 	begun := time.Now()
 	user, err := u.verify(ctx, name, password)
-	if !errors.Is(err, ErrRefused) {
+	if !errors.Is(err, ErrRefused) && !errors.Is(err, ErrDisabled) { // who logs in is told the same of both
 		return user, err
 	}
 	// On a busy machine it may have taken longer than Floor: then it takes twice that.
