@@ -37,8 +37,8 @@ const callLong = `Call a tool and print what it answers.
 Plain values become what the tool's schema says: in a=2 the 2 is a number if the
 tool wants a number. What a tool returns goes to standard output, everything
 else to standard error. When the tool asks for something and standard input is a
-terminal, you are asked. The next_cursor of a built-in server is good in your next
-call: the key that it is sealed with is kept beside the state, for you alone.`
+terminal, you are asked. The next_cursor of a built-in server is good in your
+next call: its key is kept beside the state, for you alone.`
 
 const callExamples = `  # a built-in server, without any configuration
   dragoman call time.now tz=Europe/Amsterdam
