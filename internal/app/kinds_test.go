@@ -18,7 +18,6 @@ type asked struct {
 	*issuer
 	mu    sync.Mutex // guards about
 	about map[string]map[string]any
-	http  string // address of the endpoint
 }
 
 func newAsked(t *testing.T) *asked {
