@@ -1,22 +1,21 @@
 package page
 
 import (
-	"encoding/binary"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 
 	"github.com/dragoman-mcp/dragoman/internal/builtin/web/content"
+	"github.com/dragoman-mcp/dragoman/internal/plaintext"
 )
 
 // Hidden says what a page had that its readers do not see, and what was taken away for that.
 type Hidden struct {
 	// Elements and Words are those that styles hide.
 	Elements, Words int
-	// Signs are invisible characters: zero width, direction overrides, tags.
+	// Signs are characters that nobody sees: see plaintext.Found.
 	Signs int
 	// Start is the beginning of the first hidden text.
 	Start string
@@ -121,37 +120,11 @@ func (c colours) with(n *html.Node, style map[string]string) colours {
 	return c
 }
 
-// clean takes characters out of a text that nobody sees. Joiners and marks that scripts and emoji need stay.
+// clean takes characters out of a text that nobody sees.
 func (v *veil) clean(text string) string {
-	if isASCII(text) {
-		return text
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == 0xAD:
-			return -1
-		case r == 0x200B, r == 0x2060, r == 0xFEFF, r >= 0x202A && r <= 0x202E, r >= 0x2061 && r <= 0x2069,
-			r >= 0xE0000 && r <= 0xE01EF, r == 0x115F, r == 0x1160, r == 0x3164, r == 0xFFA0, r == 0x180E:
-			v.found.Signs++
-			return -1
-		}
-		return r
-	}, text)
-}
-
-func isASCII(s string) bool {
-	rest := []byte(s) // the compiler makes no copy of what is only read
-	for ; len(rest) >= 8; rest = rest[8:] {
-		if binary.LittleEndian.Uint64(rest)&0x8080808080808080 != 0 {
-			return false
-		}
-	}
-	for _, c := range rest {
-		if c >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
+	text, found := plaintext.Clean(text)
+	v.found.Signs += found.Signs()
+	return text
 }
 
 func words(n *html.Node) int { return len(strings.Fields(textOf(n))) }
