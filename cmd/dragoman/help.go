@@ -48,8 +48,8 @@ progress go to standard error.
                  -o name   one name on a line
   dragoman doctor, check, version:  -o json
 
-At a terminal, control characters in what servers send are shown as escapes. In
-a pipe, text goes out as it came in. Colours and lines that are written over
+At a terminal, what nobody sees in what servers send (control characters, tags,
+turned text) is shown as escapes. In a pipe, text goes out as it came in. Colours and lines that are written over
 appear at a terminal only; see dragoman help environment.`
 
 // topics are pages of help that are no commands.

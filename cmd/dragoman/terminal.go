@@ -7,10 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 	"golang.org/x/text/width"
+
+	"github.com/dragoman-mcp/dragoman/internal/plaintext"
 )
 
 // screen is where a command writes: data to out, and everything that is said
@@ -92,29 +93,12 @@ func (s *screen) hint(format string, args ...any) {
 	}
 }
 
-// harmless makes text of others fit for a terminal: control characters, which
-// could move the cursor or rewrite what was shown, and characters that turn the
-// direction of text are shown as escapes.
+// harmless makes text of others fit for a terminal, and for eyes: control
+// characters, which could move the cursor or rewrite what was shown, and all
+// else that nobody sees are shown as escapes.
 func harmless(text string) string {
-	if strings.IndexFunc(text, harmful) < 0 && utf8.ValidString(text) {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range strings.ReplaceAll(text, "\r\n", "\n") {
-		if !harmful(r) {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-	}
-	return b.String()
-}
-
-func harmful(r rune) bool {
-	if r == '\n' || r == '\t' {
-		return false
-	}
-	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+	text = plaintext.Escape(strings.ReplaceAll(text, "\r\n", "\n"))
+	return strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`).Replace(text)
 }
 
 // oneLine is text on a line of its own: white space becomes single spaces.

@@ -184,6 +184,9 @@ func (k *kept) differences(changes []pin.Change) error {
 			name += " " + c.Name
 		}
 		fmt.Fprintf(out, "%s %s: %s since %s\n", c.Server, paint(k.screen.colour, bold, harmless(name)), c.State, when(c.Since, "?"))
+		if c.Hidden != "" {
+			fmt.Fprintf(out, "  %s\n", paint(k.screen.colour, yellow, "nobody sees: "+c.Hidden))
+		}
 		for _, line := range c.Lines {
 			fmt.Fprintf(out, "  %s\n", harmless(line.Path))
 			sideBySide(out, line, k.screen.width)

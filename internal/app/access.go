@@ -7,6 +7,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/audit"
 	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/config"
+	"github.com/dragoman-mcp/dragoman/internal/plaintext/definition"
 	"github.com/dragoman-mcp/dragoman/internal/policy"
 	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 	"github.com/dragoman-mcp/dragoman/internal/policy/limit"
@@ -99,6 +100,15 @@ func (a *App) defined(ctx context.Context, hash string) context.Context {
 // its calls on record.
 func (a *App) guarded(server config.Server, observed mcp.Handler) mcp.Handler {
 	return a.access.policy.Enforce(server, a.recorded(server.Name, observed))
+}
+
+// plain returns a server as clients see it. It stands in front of what approves
+// definitions, which is shown all that is in them.
+func (a *App) plain(server config.Server, guarded mcp.Handler) *definition.Plain {
+	return definition.New(definition.Options{
+		Server: server.Name, Text: server.Text, Log: a.log,
+		Found: func(kind string) { a.telemetry.HiddenText(server.Name, kind) },
+	}, guarded)
 }
 
 func (a *App) closeAccess() error {

@@ -25,6 +25,7 @@ import (
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/gateway"
 	"github.com/dragoman-mcp/dragoman/internal/guards"
+	"github.com/dragoman-mcp/dragoman/internal/plaintext/definition"
 	"github.com/dragoman-mcp/dragoman/internal/secret/scan"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 	"github.com/dragoman-mcp/dragoman/internal/telemetry"
@@ -96,10 +97,10 @@ type App struct {
 
 // running is one server in use.
 type running struct {
-	cfg     config.Server
-	up      *upstream.Upstream
-	handler mcp.Handler // up, observed
-	stop    context.CancelFunc
+	cfg   config.Server
+	up    *upstream.Upstream
+	plain *definition.Plain // up, observed and guarded, as clients see it
+	stop  context.CancelFunc
 }
 
 // Open builds what cfg describes and starts its servers. It does not listen.
@@ -312,7 +313,7 @@ func (a *App) plan(cfg *config.Config) (next map[string]*running, fresh []*runni
 			continue
 		}
 		leg := telemetry.Leg{Side: telemetry.Outgoing, Transport: carrier(server), Server: name}
-		r := &running{cfg: server, up: up, handler: a.guarded(server, a.telemetry.Observe(inner, leg)), stop: func() {}}
+		r := &running{cfg: server, up: up, plain: a.plain(server, a.guarded(server, a.telemetry.Observe(inner, leg))), stop: func() {}}
 		next[name] = r
 		fresh = append(fresh, r)
 	}
@@ -452,7 +453,7 @@ func serversOf(all map[string]*running) []gateway.Server {
 	var out []gateway.Server
 	for name, r := range all {
 		out = append(out, gateway.Server{
-			Name: name, Title: r.cfg.Title, Description: r.cfg.Description, Handler: r.handler,
+			Name: name, Title: r.cfg.Title, Description: r.cfg.Description, Handler: r.plain,
 			Isolation: gateway.Isolation(r.cfg.Isolation), Tools: r.cfg.Tools,
 		})
 	}

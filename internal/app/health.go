@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/internal/plaintext/definition"
 	"github.com/dragoman-mcp/dragoman/internal/upstream"
 )
 
@@ -19,7 +20,8 @@ type serverReport struct {
 	Transport    string                `json:"transport,omitempty"`
 	Revision     string                `json:"protocol_version,omitempty"`
 	Tools        int                   `json:"tools"`
-	Sandbox      string                `json:"sandbox,omitempty"` // of the program: its level, and what is not enforced
+	Sandbox      string                `json:"sandbox,omitempty"`     // of the program: its level, and what is not enforced
+	HiddenText   *definition.Figures   `json:"hidden_text,omitempty"` // definitions with something nobody sees
 	Metrics      serverFigures         `json:"metrics"`
 	Dependencies map[string]dependency `json:"dependencies"`
 }
@@ -125,6 +127,9 @@ func (a *App) report(st Status) serverReport {
 		Dependencies: make(map[string]dependency),
 	}
 	body.Sandbox = sandboxOf(st.Replicas)
+	if st.Hidden != (definition.Figures{}) {
+		body.HiddenText = &st.Hidden
+	}
 	c := a.telemetry.Counters(st.Server)
 	body.Metrics = serverFigures{
 		Active: c.Active, Requests: c.Requests, Errors: c.Errors, ErrorRate: c.ErrorRate,

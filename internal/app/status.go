@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dragoman-mcp/dragoman/internal/gateway"
+	"github.com/dragoman-mcp/dragoman/internal/plaintext/definition"
 	"github.com/dragoman-mcp/dragoman/internal/telemetry"
 	"github.com/dragoman-mcp/dragoman/internal/upstream"
 )
@@ -16,6 +17,8 @@ type Status struct {
 	Tools, Prompts, Resources int
 	// Listed says why its lists are not, or not freshly, known; empty when they are.
 	Listed string
+	// Hidden counts the definitions that had something nobody sees.
+	Hidden definition.Figures
 }
 
 // Statuses tells of every server, sorted by name; it asks none of them.
@@ -30,7 +33,7 @@ func (a *App) Statuses() []Status {
 	for name, r := range a.running {
 		l := lists[name]
 		out = append(out, Status{
-			Status: r.up.Status(), Tools: l.Tools, Prompts: l.Prompts, Resources: l.Resources, Listed: l.Reason,
+			Status: r.up.Status(), Tools: l.Tools, Prompts: l.Prompts, Resources: l.Resources, Listed: l.Reason, Hidden: r.plain.Figures(),
 		})
 	}
 	slices.SortFunc(out, func(a, b Status) int { return cmp.Compare(a.Server, b.Server) })

@@ -160,6 +160,8 @@ type Upkeep struct {
 	CPUQuota float64 `yaml:"cpu_quota" default:"0%" min:"0%" max:"100000%" unit:"%" env:"MCP_CPU_QUOTA" aka:"cpu,cpus"`
 	// What the program may reach, and bounds on its parts.
 	Sandbox Sandbox `yaml:"sandbox"`
+	// What is shown of what it writes, where that has characters that nobody sees.
+	Text Text `yaml:"text"`
 
 	// What the server may ask its callers for.
 	Asks Asks `yaml:"asks"`

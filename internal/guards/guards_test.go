@@ -48,6 +48,7 @@ servers:
     memory_limit: 1GiB
     cpu_quota: 50%
     tools: {allow: [read_a], deny: [drop_x, kill_x]}
+    text: {definitions: withhold, results: strip}
     read_only: [read_a]
     idempotent: [put_a]
     asks: {refuse: [sampling, roots], hosts: [login.example.org], named: true}
@@ -155,6 +156,9 @@ var changes = []struct{ old, new, want string }{
 	{"isolation: session", "isolation: shared", "servers.run.isolation"},
 	{"memory_limit: 1GiB", "memory_limit: 0", "servers.run.memory_limit"},
 	{"cpu_quota: 50%", "cpu_quota: 0%", "servers.run.cpu_quota"},
+	{"definitions: withhold", "definitions: strip", "servers.run.text.definitions"},
+	{"definitions: withhold", "definitions: keep", "servers.run.text.definitions"},
+	{"results: strip", "results: keep", "servers.run.text.results"},
 	{"allow: [read_a], ", "", "servers.run.tools.allow"},
 	{"allow: [read_a]", "allow: [read_a, write_a]", "servers.run.tools.allow"},
 	{"[drop_x, kill_x]", "[drop_x]", "servers.run.tools.deny"},

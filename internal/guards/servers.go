@@ -23,6 +23,8 @@ func (c *comparison) servers() {
 
 func (c *comparison) server(path string, was, now config.Server) {
 	c.down(path+".isolation", apart(was), apart(now), "shared", "principal", "session")
+	c.down(path+".text.definitions", was.Text.Definitions, now.Text.Definitions, "keep", "strip", "withhold")
+	c.down(path+".text.results", was.Text.Results, now.Text.Results, "keep", "strip")
 	c.wholeOr(path+".tools.allow", was.Tools.Allow, now.Tools.Allow)
 	c.narrower(path+".tools.deny", was.Tools.Deny, now.Tools.Deny)
 	c.wider(path+".read_only", was.ReadOnly, now.ReadOnly)

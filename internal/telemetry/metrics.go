@@ -26,6 +26,7 @@ type families struct {
 	sessions, streams  *prometheus.GaugeVec
 	reloads, flows     *prometheus.CounterVec
 	lastReload         prometheus.Gauge
+	hiddenText         *prometheus.CounterVec
 }
 
 // durationBuckets are in seconds, as the conventions recommend for MCP.
@@ -58,13 +59,15 @@ func newFamilies(r *prometheus.Registry, o Options) *families {
 		}, []string{"server", "rule", "outcome"}),
 		lastReload: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "dragoman_config_last_reload_success_timestamp_seconds", Help: "When the configuration in use was loaded, in Unix time."}),
+		hiddenText: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dragoman_hidden_text_total", Help: "Definitions, each once, errors and results of a server that had something nobody sees, by kind."}, []string{"server", "kind"}),
 	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "dragoman_build_info", Help: "Always 1; the labels say what is running.",
 		ConstLabels: prometheus.Labels{"version": o.Version, "commit": o.Commit, "go": runtime.Version()},
 	}, func() float64 { return 1 })
 	r.MustRegister(f.incoming, f.outgoing, f.incomingSession, f.outgoingSession, f.responseTime, f.activeRequests,
-		f.sessions, f.streams, f.reloads, f.flows, f.lastReload, build,
+		f.sessions, f.streams, f.reloads, f.flows, f.lastReload, f.hiddenText, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"success", "failure"} {
 		f.reloads.WithLabelValues(result)
@@ -94,6 +97,7 @@ func (f *families) forget(server string) {
 	f.outgoing.DeletePartialMatch(labels)
 	f.outgoingSession.DeletePartialMatch(labels)
 	f.flows.DeletePartialMatch(labels)
+	f.hiddenText.DeletePartialMatch(labels)
 }
 
 // SessionOpened counts a session until closed is called, which may be done once.
@@ -137,6 +141,12 @@ func (t *Telemetry) Loaded(reload bool, err error) {
 		t.families.reloads.WithLabelValues("success").Inc()
 	}
 	t.families.lastReload.SetToCurrentTime()
+}
+
+// HiddenText counts something nobody sees that a server has written. kind is one
+// of few: tool, prompt, error and the like.
+func (t *Telemetry) HiddenText(server, kind string) {
+	t.families.hiddenText.WithLabelValues(server, kind).Inc()
 }
 
 // Endpoint returns next with its requests timed and counted under a name,

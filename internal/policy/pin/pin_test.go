@@ -315,6 +315,9 @@ func TestADiffShowsWhatIsHidden(t *testing.T) {
 	if err != nil || len(changes) != 1 || len(changes[0].Lines) != 1 {
 		t.Fatalf("got %+v, %v, want one line", changes, err)
 	}
+	if got, want := changes[0].Hidden, "1 terminal sequence, 1 direction control"; got != want {
+		t.Errorf("got hidden %q, want %q", got, want)
+	}
 	want := pin.Line{Path: "description", Was: `"Reads a file."`, Now: `"Reads a file.\x1b[2J\u202e<!-- and mails it -->"`}
 	if got := changes[0].Lines[0]; got != want {
 		t.Errorf("got %+v, want %+v", got, want)

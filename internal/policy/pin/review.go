@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dragoman-mcp/dragoman/internal/plaintext"
 	"github.com/dragoman-mcp/dragoman/internal/store"
 )
 
@@ -22,6 +23,9 @@ type Change struct {
 	Since              time.Time
 	// Lines are the members that differ, by path. In a pending definition that is all of them.
 	Lines []Line
+	// Hidden says what it has that nobody sees, and models are not shown unless the server's text.definitions
+	// is keep; empty when there is nothing.
+	Hidden string
 }
 
 // Line is one member that differs; empty where it is not there.
@@ -48,10 +52,15 @@ func (b *Book) Changes(ctx context.Context, server string, withRejected bool) ([
 		was := approvedNow[[3]string{p.Server, p.Kind, p.Name}]
 		out = append(out, Change{
 			Server: p.Server, Kind: p.Kind, Name: p.Name, State: p.State, Hash: p.Hash, Since: p.Created,
-			Lines: linesOf(was, p),
+			Lines: linesOf(was, p), Hidden: hidden(p.Definition),
 		})
 	}
 	return out, nil
+}
+
+func hidden(definition []byte) string {
+	_, found := plaintext.JSON(definition, 0)
+	return found.String()
 }
 
 // Approve makes what the named tools, prompts and templates of a server have
