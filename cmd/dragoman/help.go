@@ -49,8 +49,9 @@ progress go to standard error.
   dragoman doctor, check, version:  -o json
 
 At a terminal, what nobody sees in what servers send (control characters, tags,
-turned text) is shown as escapes. In a pipe, text goes out as it came in. Colours and lines that are written over
-appear at a terminal only; see dragoman help environment.`
+turned text) is shown as escapes. In a pipe, text goes out as it came in.
+Colours and lines that are written over appear at a terminal only; see
+dragoman help environment.`
 
 // topics are pages of help that are no commands.
 func topics() []*cobra.Command {

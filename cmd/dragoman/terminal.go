@@ -97,7 +97,7 @@ func (s *screen) hint(format string, args ...any) {
 // characters, which could move the cursor or rewrite what was shown, and all
 // else that nobody sees are shown as escapes.
 func harmless(text string) string {
-	text = plaintext.Escape(strings.ReplaceAll(text, "\r\n", "\n"))
+	text = plaintext.Escape(strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\r\n", "\n"))
 	return strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`).Replace(text)
 }
 

@@ -14,7 +14,7 @@ import (
 
 // roles are what the test binary is when the gateway starts it.
 func roles() map[string]func(args []string) {
-	return map[string]func([]string){"talker": talk, "reach": reach, "linger": linger, "sleeper": sleep, "library": library}
+	return map[string]func([]string){"talker": talk, "reach": reach, "linger": linger, "sleeper": sleep, "library": library, "deceiver": deceive}
 }
 
 // message is any JSON-RPC message.
