@@ -79,7 +79,7 @@ func TestListsAreShownWithoutWhatNobodySees(t *testing.T) {
 }
 
 func TestAPageWithNothingHiddenIsTheSameBytes(t *testing.T) {
-	const page = `{"tools":[ {"name":"\u0061","description":"Größe\r\n\ud83d\ude00 نمی‌دانم","x": 1e2} ,{"name":"b"}], "_meta":{"a\u200b":1}}`
+	const page = `{"tools":[ {"name":"\u0061","description":"Größe\r\n\ud83d\ude00 نمی` + "\u200c" + `دانم","x": 1e2} ,{"name":"b"}], "_meta":{"a\u200b":1}}`
 	s := &says{text: page}
 	result := mcp.RawResult([]byte(page))
 	h := mcp.HandlerFunc(func(context.Context, *mcp.Request) (mcp.Result, error) { return result, nil })
