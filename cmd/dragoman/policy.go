@@ -31,7 +31,7 @@ func newPolicy() *cobra.Command {
 		Args:    noSuchCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPolicyCheck())
+	cmd.AddCommand(newPolicyCheck(), newPolicyDiff(), newPolicyCompare())
 	return cmd
 }
 
