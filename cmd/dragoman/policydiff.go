@@ -289,6 +289,9 @@ func exampleText(e survey.Example) string {
 	if e.Address != "" {
 		text += " from " + e.Address
 	}
+	if len(e.Seen) > 0 {
+		text += ", having read " + strings.Join(e.Seen, " and ")
+	}
 	if e.Time != nil {
 		text += " at " + e.Time.Format(time.RFC3339)
 	}

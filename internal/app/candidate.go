@@ -21,9 +21,9 @@ func (s *Server) compare(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusForbidden, map[string]string{"error": "only who may manage Platform/access sees this: an admin may"})
 		return
 	}
-	c, err := s.app.access.policy.Compare()
-	if err != nil {
-		writeJSON(w, http.StatusNotFound, map[string]string{"error": err.Error()})
+	c, tried := s.app.access.policy.Compare()
+	if !tried {
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": "no policies are on trial: name some in access.candidate"})
 		return
 	}
 	writeJSON(w, http.StatusOK, c)

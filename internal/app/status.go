@@ -43,10 +43,10 @@ func (a *App) Statuses() []Status {
 // serverStatus is what the metrics show of each server.
 func (a *App) serverStatus() []telemetry.ServerStatus {
 	var out []telemetry.ServerStatus
-	trial, noTrial := a.access.policy.Compare()
+	trial, tried := a.access.policy.Compare()
 	for _, st := range a.Statuses() {
 		s := telemetry.ServerStatus{Name: st.Server, Up: st.State != upstream.Unavailable, Tools: map[string]int{"shown": st.Tools}}
-		if noTrial == nil {
+		if tried {
 			t := trial.Servers[st.Server]
 			s.Trial = &telemetry.Trial{Asked: int64(t.Asked), Permits: int64(t.Permits), Refuses: int64(t.Refuses)}
 		}

@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -219,14 +218,11 @@ func short(text string) string {
 	return text[:maxRemembered]
 }
 
-// ErrNoCandidate is the answer of Compare when no policies are on trial.
-var ErrNoCandidate = errors.New("no policies are on trial: name some in access.candidate")
-
-// Compare returns what has come of the trial of access.candidate so far.
-func (p *Policy) Compare() (Comparison, error) {
+// Compare returns what has come of the trial of access.candidate so far; false when no policies are on trial.
+func (p *Policy) Compare() (Comparison, bool) {
 	t := p.rules.Load().trial
 	if t == nil {
-		return Comparison{}, ErrNoCandidate
+		return Comparison{}, false
 	}
 	n := t.notes
 	n.mu.Lock()
@@ -248,5 +244,5 @@ func (p *Policy) Compare() (Comparison, error) {
 		return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name),
 			cmp.Compare(a.Principal, b.Principal), cmp.Compare(a.Action, b.Action), cmp.Compare(a.Was, b.Was), cmp.Compare(a.Would, b.Would))
 	})
-	return c, nil
+	return c, true
 }

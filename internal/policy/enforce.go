@@ -56,10 +56,10 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 	}
 	rules := e.p.rules.Load()
 	if e.p.d.Limits == nil && action != useTask && !rules.guards() {
-		if rules.trial != nil {
-			e.p.judge(ctx, e.question(ctx, req, action, what))
+		if rules.trial == nil {
+			return e.forward(ctx, req)
 		}
-		return e.forward(ctx, req)
+		return e.tried(ctx, req, e.question(ctx, req, action, what))
 	}
 	if action == complete {
 		if err := reference(req); err != nil {
@@ -92,6 +92,15 @@ func (e *enforced) Handle(ctx context.Context, req *mcp.Request) (mcp.Result, er
 		return e.p.approvals.Carry(ctx, q.subject(req, d), result)
 	}
 	return result, err
+}
+
+// tried forwards a call about which nothing has to be decided, and has the policies on trial asked about it.
+func (e *enforced) tried(ctx context.Context, req *mcp.Request, q Question) (mcp.Result, error) {
+	e.p.judge(ctx, q)
+	if reads(q.Action) && e.p.rules.Load().sees() {
+		defer e.p.note(q.conversation, q.source())()
+	}
+	return e.forward(ctx, req)
 }
 
 // count counts a call, if calls are counted.

@@ -38,8 +38,9 @@ func (r *ruleset) flow(cfg *config.Config, version io.Writer) {
 	}
 }
 
-// guards reports whether any call has to be decided about.
-func (r *ruleset) guards() bool { return r.closed || r.watches() }
+// guards reports whether any call has to be decided about. That policies on trial
+// look at something is none of their business.
+func (r *ruleset) guards() bool { return r.closed || r.looks || r.flows.Any() }
 
 // decide answers a question: first whether it is permitted at all, then whether
 // what the conversation has read stands in its way. What is shown does not depend

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/policy"
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 	"github.com/dragoman-mcp/dragoman/mcp"
 )
 
@@ -87,6 +88,14 @@ func (g *generator) question(who person, what thing, h *policy.Hint) *question {
 	}
 	q.address = g.address(h)
 	q.at = g.time(h)
+	if g.chance(30) { // what the conversation has read
+		if t := oneOf(g, h.Things, []policy.Resource{pick(g, g.things).of}); t.Server != "" {
+			q.seen = append(q.seen, flow.Source{Server: t.Server, Name: t.Name})
+		}
+		if len(h.Texts) > 0 && g.chance(50) {
+			q.seen = append(q.seen, flow.Source{Server: pick(g, h.Texts)})
+		}
+	}
 	if g.chance(10) {
 		q.revision = mcp.Revision(oneOf(g, h.Texts, []string{"2025-06-18"}))
 	}

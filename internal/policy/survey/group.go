@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/policy"
@@ -44,6 +45,8 @@ type Example struct {
 	Arguments json.RawMessage `json:"arguments,omitempty"`
 	Address   string          `json:"address,omitempty"`
 	Time      *time.Time      `json:"time,omitempty"`
+	// Seen is of what the conversation has read, as server or server/name.
+	Seen []string `json:"seen,omitempty"`
 	// Reason is what the second configuration says of its answer.
 	Reason string `json:"reason,omitempty"`
 }
@@ -97,6 +100,10 @@ func (c *comparison) shorten(key groupKey, g *Group) {
 	if q.at = q.usual; !same() {
 		q.at, timed = at, true
 	}
+	seen := q.seen
+	if q.seen = nil; !same() {
+		q.seen = seen
+	}
 	e := Example{
 		Principal: q.who.ID, Roles: q.who.Roles, Groups: q.who.Groups, Action: q.what.action, Kind: q.what.of.Kind,
 		Server: q.what.of.Server, Name: q.what.of.Name,
@@ -108,6 +115,9 @@ func (c *comparison) shorten(key groupKey, g *Group) {
 	}
 	if q.address.IsValid() {
 		e.Address = q.address.String()
+	}
+	for _, source := range q.seen {
+		e.Seen = append(e.Seen, strings.TrimSuffix(source.Server+"/"+source.Name, "/"))
 	}
 	if timed {
 		e.Time = &at

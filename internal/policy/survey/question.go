@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/policy"
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -76,6 +77,7 @@ type question struct {
 	at        time.Time
 	usual     time.Time // when a call is made about which no policy says a time
 	revision  mcp.Revision
+	seen      []flow.Source // of which the conversation has read
 	real      bool
 }
 

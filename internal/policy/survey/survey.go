@@ -96,7 +96,7 @@ func (s *side) decide(ctx context.Context, q *question, other *side, explain boo
 	}
 	asked := policy.Question{
 		Principal: policy.Caller(s.cfg, q.who.Principal), Action: q.what.action, Resource: q.what.of,
-		Arguments: q.object(), Revision: q.revision, Address: q.address, Explain: explain,
+		Arguments: q.object(), Revision: q.revision, Address: q.address, Seen: q.seen, Explain: explain,
 	}
 	s.clock = q.at
 	return s.policy.Decide(ctx, asked)

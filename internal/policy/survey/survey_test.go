@@ -13,6 +13,7 @@ import (
 
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/policy"
+	"github.com/dragoman-mcp/dragoman/internal/policy/flow"
 	"github.com/dragoman-mcp/dragoman/internal/policy/survey"
 	"github.com/dragoman-mcp/dragoman/mcp"
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
@@ -67,6 +68,10 @@ func asked(t testing.TB, cfg *config.Config, e survey.Example) policy.Decision {
 	if e.Address != "" {
 		q.Address = netip.MustParseAddr(e.Address)
 	}
+	for _, source := range e.Seen {
+		server, name, _ := strings.Cut(source, "/")
+		q.Seen = append(q.Seen, flow.Source{Server: server, Name: name})
+	}
 	return p.Decide(t.Context(), q)
 }
 
@@ -101,6 +106,7 @@ func TestEachChangeOfPoliciesIsFound(t *testing.T) {
 		"a forbid of a view":                {`@id("data")`, `@id("new") forbid(principal, action, resource in View::"safe"); @id("data")`, "", "new"},
 		"an argument in an object":          {`@id("data")`, `@id("new") forbid(principal, action, resource == Tool::"mail/send") when { context.arguments has to && context.arguments.to.city == "Bern" }; @id("data")`, "", "new"},
 		"a tag":                             {`@id("data")`, `@id("new") forbid(principal, action, resource == Tool::"mail/tag") when { context.arguments has tags && context.arguments.tags.contains("draft") }; @id("data")`, "", "new"},
+		"what was read":                     {`@id("data")`, `@id("new") forbid(principal, action == Action::"call_tool", resource in Server::"mail") when { context.seen.contains("time") }; @id("data")`, "", "new"},
 		"nothing":                           {"", "", "", ""},
 		"other words for the same":          {`count > 10`, `count >= 11`, "", ""},
 	} {
@@ -162,7 +168,7 @@ func TestCallsThatWereMadeAreAskedFirstAndAreTheExamples(t *testing.T) {
 		t.Fatalf("got %+v, want two calls of which both are refused, and a list skipped", r)
 	}
 	g := r.Groups[0]
-	if g.Calls != 2 || !slices.Equal(g.Who, []string{"ann", "corp:7"}) || !slices.Equal(g.What, []string{"call_tool files/write"}) || string(g.Example.Arguments) != `{"path":"/data/out/report.txt","more":"x"}` {
+	if g.Calls != 2 || !slices.Equal(g.Who, []string{"ann", "corp:7 (role user)"}) || !slices.Equal(g.What, []string{"call_tool files/write"}) || string(g.Example.Arguments) != `{"path":"/data/out/report.txt","more":"x"}` {
 		t.Errorf("got %+v, want both calls, and one of them as it was made", g)
 	}
 }
