@@ -22,8 +22,8 @@ import (
 )
 
 const policyDiffLong = `Ask two sets of policies the same questions, and show where the answers differ:
-what is newly permitted first, then what is newly refused. Nothing is called, and
-nothing changes.
+what is newly permitted first, then what is newly refused. Nothing is called,
+and nothing changes.
 
 OLD and NEW are configurations, or files of policies (*.cedar), which stand in
 the configuration of -c in place of its own. With NEW alone it is compared with
@@ -49,7 +49,7 @@ func newPolicyDiff() *cobra.Command {
 	c := &policyDiff{}
 	cmd := &cobra.Command{
 		Use:   "diff [OLD] [NEW]",
-		Short: "Show what a change of policies would permit and refuse, before it is in force",
+		Short: "Show what a change of policies would permit and refuse",
 		Long:  policyDiffLong,
 		Example: `  dragoman policy diff next.cedar
   dragoman policy diff --deny-new dragoman.yaml changed.yaml
@@ -310,8 +310,8 @@ func enumerated(all []string, n int) string {
 const policyCompareLong = `Show what has come of the policies on trial (access.candidate) in a running
 gateway: of the calls since it took them up, those that they would answer
 otherwise than the policies in force, newly permitted ones first. The gateway is
-the one at --url, or where the configuration says that it listens; it tells those
-who may manage Platform/access, which an admin may.
+the one at --url, or where the configuration says that it listens; it tells
+those who may manage Platform/access, which an admin may.
 
 Exits with 1 when --deny-new is given and something would be newly permitted.`
 
