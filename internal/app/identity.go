@@ -78,11 +78,15 @@ func (o *opening) start() {
 	o.entrance.close = func() { stop(); upkeep.Wait() }
 }
 
-func (o *opening) certificates() (err error) {
-	if o.cfg.Auth.Certificates.Enabled {
-		o.options.Certificates = mtls.NewClients(o.cfg.Auth.Certificates, nil)
+func (o *opening) certificates() error {
+	vouching, err := mtls.LoadAuthorities(o.cfg.TLS, nil, o.app.log)
+	if err != nil {
+		return err
 	}
-	o.entrance.tls, err = mtls.Load(o.cfg.TLS)
+	if o.cfg.Auth.Certificates.Enabled {
+		o.options.Certificates = mtls.NewClients(o.cfg.Auth.Certificates, vouching)
+	}
+	o.entrance.tls, err = mtls.Load(o.cfg.TLS, vouching)
 	return err
 }
 

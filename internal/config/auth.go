@@ -169,6 +169,9 @@ type TLS struct {
 	Key string `yaml:"key" path:"true" aka:"key_file,private_key" example:"/etc/dragoman/tls.key"`
 	// File with the authorities that vouch for client certificates, PEM.
 	ClientCA string `yaml:"client_ca" path:"true" aka:"client_ca_file,ca" example:"/etc/dragoman/clients.crt"`
+	// Files with the authorities' lists of revoked certificates, PEM or DER. They are read again when they change. Each client's authority
+	// needs one that has not ended.
+	ClientCRL []string `yaml:"client_crl" path:"true" aka:"client_crl_file,crl" example:"[/etc/dragoman/clients.crl]"`
 	// Whether a connection without a client certificate is refused. Otherwise such a caller needs another way in.
 	RequireClientCert bool `yaml:"require_client_cert" default:"false"`
 }

@@ -121,6 +121,9 @@ func (c *checker) certificates() {
 	if c.TLS.ClientCA != "" && c.TLS.Cert == "" {
 		c.fault("tls.client_ca", "has no meaning without tls.cert", "client certificates are shown within TLS: give cert and key")
 	}
+	if len(c.TLS.ClientCRL) > 0 && c.TLS.ClientCA == "" {
+		c.fault("tls.client_crl", "has no meaning without tls.client_ca", "name the authorities whose lists these are")
+	}
 	if c.TLS.RequireClientCert && c.TLS.ClientCA == "" {
 		c.fault("tls.require_client_cert", "has no meaning without tls.client_ca", "name the authorities that vouch for clients")
 	}

@@ -27,6 +27,9 @@ func (c *comparison) listening() {
 	c.wider("allowed_origins", was.AllowedOrigins, now.AllowedOrigins)
 	c.wider("trusted_proxies", was.TrustedProxies, now.TrustedProxies)
 	c.off("tls.cert", was.TLS.Cert != "", now.TLS.Cert != "")
+	if now.TLS.ClientCA != "" && len(without(was.TLS.ClientCRL, now.TLS.ClientCRL)) > 0 {
+		c.less("tls.client_crl", fmt.Sprintf("lists of revoked certificates are read no more: %v", without(was.TLS.ClientCRL, now.TLS.ClientCRL)))
+	}
 	c.off("tls.require_client_cert", was.TLS.RequireClientCert, now.TLS.RequireClientCert)
 	c.on("telemetry.profiling", was.Telemetry.Profiling, now.Telemetry.Profiling)
 }

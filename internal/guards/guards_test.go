@@ -25,7 +25,7 @@ public_url: https://mcp.example.org
 allowed_hosts: [one.example.org]
 allowed_origins: ["https://app.example.org"]
 trusted_proxies: [10.0.0.5]
-tls: {cert: a.crt, key: a.key, client_ca: ca.crt, require_client_cert: true}
+tls: {cert: a.crt, key: a.key, client_ca: ca.crt, client_crl: [a.crl, b.crl], require_client_cert: true}
 auth:
   tokens: [{name: ann, token: ann-0123456789abcdef, roles: [user]}, {name: bob, token: bob-0123456789abcdef}]
   issuers:
@@ -102,6 +102,7 @@ var changes = []struct{ old, new, want string }{
 	{`["https://app.example.org"]`, `["https://app.example.org", "https://b.example.org"]`, "allowed_origins"},
 	{"[10.0.0.5]", "[10.0.0.5, 10.0.0.6]", "trusted_proxies"},
 	{"require_client_cert: true", "require_client_cert: false", "tls.require_client_cert"},
+	{"[a.crl, b.crl]", "[b.crl]", "tls.client_crl"},
 	{"ann-0123456789abcdef, roles: [user]", "ann-0123456789abcdef, roles: [user, admin]", "auth.tokens[0].roles"},
 	{"bob-0123456789abcdef", "bob-0123456789abcdef, roles: [admin]", "auth.tokens[1].roles"},
 	{"https://id.example.org\"", "https://id.example.com\"", "auth.issuers[0].url"},

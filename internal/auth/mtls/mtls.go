@@ -7,9 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"time"
 
 	"github.com/dragoman-mcp/dragoman/internal/auth"
 	"github.com/dragoman-mcp/dragoman/internal/config"
@@ -19,9 +17,10 @@ import (
 // maxFile is the most bytes of a file with certificates.
 const maxFile = 4 << 20
 
-// Load reads the files that cfg names. It gives nil if there is no certificate:
-// then the gateway answers in clear text.
-func Load(cfg config.TLS) (*tls.Config, error) {
+// Load reads the gateway's own certificate, and has callers show theirs if there are
+// authorities for them. It gives nil if there is no certificate: then the gateway
+// answers in clear text.
+func Load(cfg config.TLS, vouching *Authorities) (*tls.Config, error) {
 	if cfg.Cert == "" {
 		return nil, nil
 	}
@@ -34,12 +33,10 @@ func Load(cfg config.TLS) (*tls.Config, error) {
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"h2", "http/1.1"},
 	}
-	if cfg.ClientCA == "" {
+	if vouching == nil {
 		return out, nil
 	}
-	if out.ClientCAs, err = authorities(cfg.ClientCA); err != nil {
-		return nil, err
-	}
+	out.ClientCAs, out.VerifyConnection = vouching.pool, vouching.verify
 	out.ClientAuth = tls.VerifyClientCertIfGiven
 	if cfg.RequireClientCert {
 		out.ClientAuth = tls.RequireAndVerifyClientCert
@@ -47,50 +44,32 @@ func Load(cfg config.TLS) (*tls.Config, error) {
 	return out, nil
 }
 
-func authorities(file string) (*x509.CertPool, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, fmt.Errorf("read tls.client_ca: %w", err)
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("read tls.client_ca %s: more than %d bytes", file, maxFile)
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read tls.client_ca: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("read tls.client_ca %s: it holds no certificate in PEM", file)
-	}
-	return pool, nil
-}
-
 // Clients knows callers by their certificates. It may be used concurrently.
 type Clients struct {
-	cfg config.Certificates
-	now func() time.Time
+	cfg      config.Certificates
+	vouching *Authorities
 }
 
-// NewClients returns Clients. A nil clock is time.Now.
-func NewClients(cfg config.Certificates, now func() time.Time) *Clients {
-	if now == nil {
-		now = time.Now
-	}
-	return &Clients{cfg: cfg, now: now}
+// NewClients returns Clients for whom the authorities vouch.
+func NewClients(cfg config.Certificates, vouching *Authorities) *Clients {
+	return &Clients{cfg: cfg, vouching: vouching}
 }
 
 var _ auth.Certificates = (*Clients)(nil)
 
 // IdentifyTLS implements auth.Certificates. The chain was verified when the
-// connection was opened; that the certificate has not expired since is checked
-// here, for connections last.
+// connection was opened; that the certificate has not expired since, nor was revoked,
+// nor its authority is trusted no more, is checked here, for connections last.
 func (c *Clients) IdentifyTLS(state *tls.ConnectionState) (auth.Identity, error) {
 	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
 		return auth.Identity{}, auth.ErrForeign
 	}
-	leaf := state.VerifiedChains[0][0]
-	if now := c.now(); now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
+	chain, err := c.vouching.vouch(state)
+	if err != nil {
+		return auth.Identity{}, auth.Invalid("%w", err)
+	}
+	leaf := chain[0]
+	if now := c.vouching.now(); now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
 		return auth.Identity{}, auth.Invalid("certificate holds from %s to %s", leaf.NotBefore, leaf.NotAfter)
 	}
 	name, err := nameOf(leaf)

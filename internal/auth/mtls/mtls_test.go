@@ -43,7 +43,7 @@ func newAuthority(t *testing.T) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -115,11 +115,15 @@ func TestCallersWithCertificates(t *testing.T) {
 	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	cfg := &config.Config{TLS: files(t, ca)}
 	cfg.Auth.Certificates = config.Certificates{Enabled: true, Roles: []string{"user"}, Names: []string{"spiffe://example.org/*", "*@example.org", "robot"}}
-	setup, err := mtls.Load(cfg.TLS)
+	vouching, err := mtls.LoadAuthorities(cfg.TLS, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := auth.NewGuard(cfg, auth.Options{Certificates: mtls.NewClients(cfg.Auth.Certificates, nil)})
+	setup, err := mtls.Load(cfg.TLS, vouching)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := auth.NewGuard(cfg, auth.Options{Certificates: mtls.NewClients(cfg.Auth.Certificates, vouching)})
 	server := httptest.NewUnstartedServer(g.Private(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, mcp.PrincipalOf(r.Context()).ID)
 	})))
@@ -183,14 +187,34 @@ func TestCertificatesEndWithinAConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{leaf, ca.cert}}}
-	later := mtls.NewClients(config.Certificates{}, func() time.Time { return leaf.NotAfter.Add(time.Second) })
-	if _, err := later.IdentifyTLS(state); !errors.Is(err, auth.ErrInvalid) {
-		t.Errorf("after its end: %v, want ErrInvalid", err)
+	for name, c := range map[string]struct {
+		trusted *authority
+		now     time.Time
+		want    error
+	}{
+		"good":                         {ca, time.Now(), nil},
+		"after its end":                {ca, leaf.NotAfter.Add(time.Second), auth.ErrInvalid},
+		"its authority was taken away": {newAuthority(t), time.Now(), auth.ErrInvalid},
+	} {
+		_, err := clients(t, files(t, c.trusted), c.now).IdentifyTLS(state)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
 	}
 	unverified := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}
-	if _, err := mtls.NewClients(config.Certificates{}, nil).IdentifyTLS(unverified); !errors.Is(err, auth.ErrForeign) {
+	if _, err := clients(t, files(t, ca), time.Now()).IdentifyTLS(unverified); !errors.Is(err, auth.ErrForeign) {
 		t.Errorf("a certificate that nobody verified: %v, want ErrForeign", err)
 	}
+}
+
+// clients are those that the files vouch for at a time.
+func clients(t *testing.T, cfg config.TLS, now time.Time) *mtls.Clients {
+	t.Helper()
+	vouching, err := mtls.LoadAuthorities(cfg, func() time.Time { return now }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mtls.NewClients(config.Certificates{}, vouching)
 }
 
 func TestFilesThatAreWrong(t *testing.T) {
@@ -202,13 +226,17 @@ func TestFilesThatAreWrong(t *testing.T) {
 		"authorities that are a key":   {Cert: good.Cert, Key: good.Key, ClientCA: good.Key},
 		"no authorities":               {Cert: good.Cert, Key: good.Key, ClientCA: filepath.Join(t.TempDir(), "none")},
 	} {
-		if _, err := mtls.Load(cfg); err == nil {
+		vouching, err := mtls.LoadAuthorities(cfg, nil, nil)
+		if err == nil {
+			_, err = mtls.Load(cfg, vouching)
+		}
+		if err == nil {
 			t.Errorf("%s: loaded, want an error", name)
 		} else if bytes.Contains([]byte(err.Error()), []byte("PRIVATE")) {
 			t.Errorf("%s: the error shows the key: %v", name, err)
 		}
 	}
-	if got, err := mtls.Load(config.TLS{}); got != nil || err != nil {
+	if got, err := mtls.Load(config.TLS{}, nil); got != nil || err != nil {
 		t.Errorf("Load of nothing = %v, %v; want none", got, err)
 	}
 }
