@@ -173,3 +173,20 @@ func TestWhatCannotBeOpenedLeavesNothingBehind(t *testing.T) {
 		})
 	}
 }
+
+func TestReplicasThatDoNotKnowWhatTheOthersHaveReadAreToldOf(t *testing.T) {
+	const flows = "servers: {time: {builtin: time}}\naccess: {flows: [{from: [time], to: [time], do: refuse}]}\n"
+	for text, want := range map[string]bool{flows: false, flows + "rates: {replicas: 2}\n": true} {
+		log := &logged{}
+		a, err := app.Open(parse(t, text), app.Options{Version: "test", LogOutput: log, Servers: builtin.Open})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := log.count("each replica remembers for itself") == 1; got != want {
+			t.Errorf("the log of\n%ssays that replicas remember each for itself: %t, want %t", text, got, want)
+		}
+	}
+}

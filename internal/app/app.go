@@ -359,6 +359,7 @@ func (a *App) surroundings(cfg *config.Config, name string) upstream.Surrounding
 // adopt starts what is new and lets go what is gone. a.reloading is held.
 func (a *App) adopt(cfg *config.Config, next map[string]*running, fresh []*running, drained <-chan struct{}) {
 	a.warnUnchanged(cfg)
+	a.warnApart(cfg)
 	old := a.swap(next)
 	a.cfg.Store(cfg)
 	a.start(cfg, fresh)
@@ -418,6 +419,13 @@ func (a *App) awaitReady(r *running) {
 		case <-a.ctx.Done():
 			return
 		}
+	}
+}
+
+// warnApart says what replicas that are told of each other do not know of each other.
+func (a *App) warnApart(cfg *config.Config) {
+	if cfg.Rates.Replicas > 1 && len(cfg.Access.Flows) > 0 {
+		a.log.Warn("each replica remembers for itself what was read, which access.flows go by: send each principal always to the same replica", "replicas", cfg.Rates.Replicas)
 	}
 }
 
