@@ -111,8 +111,7 @@ func (g *generator) anybody(h *policy.Hint) person {
 	switch n := len(h.Users) + len(h.Roles) + len(h.Groups); {
 	case n == 0 && len(h.Texts) > 0 && g.chance(20):
 		id := g.text(h)
-		who := mcp.Principal{ID: id, Name: id, Roles: p.Roles}
-		return person{who, label(who)}
+		return person{mcp.Principal{ID: id, Name: id, Roles: p.Roles}, label(mcp.Principal{ID: "users of other names", Roles: p.Roles}), true}
 	case n == 0:
 		return p
 	}
@@ -128,7 +127,7 @@ func (g *generator) anybody(h *policy.Hint) person {
 	if len(h.Groups) > 0 {
 		who.Groups = []string{pick(g, h.Groups)}
 	}
-	return person{who, label(who)}
+	return person{Principal: who, label: label(who)}
 }
 
 // anything is something that a policy is about, or anything.
@@ -273,7 +272,7 @@ func (g *generator) real(c Call) (*question, error) {
 		at = g.now
 	}
 	return &question{
-		who: person{c.Principal, label(c.Principal)}, what: thing{asked.Action, asked.Resource}, given: c.Arguments,
+		who: person{Principal: c.Principal, label: label(c.Principal)}, what: thing{asked.Action, asked.Resource}, given: c.Arguments,
 		usual: g.now, at: at, revision: mcp.Revision20260728, real: true,
 	}, nil
 }

@@ -20,7 +20,8 @@ const otherName = "any-other"
 // person is somebody who could call.
 type person struct {
 	mcp.Principal
-	label string // for people
+	label    string // for people
+	invented bool   // by a name that somebody may have, and that stands for no user in a policy
 }
 
 // label names somebody for people.
@@ -122,11 +123,14 @@ func place(into map[string]any, path []string, value json.RawMessage) {
 // length is how much there is to read of the question.
 func (q *question) length() int {
 	n := len(q.who.label) + len(q.who.Roles) + len(q.who.Groups) + len(q.what.of.Name)
+	if q.who.invented {
+		n += 100 // somebody whom one knows says more
+	}
 	if q.what.of.Name == otherName {
-		n += 20 // a name that somebody knows says more
+		n += 20 // as does a name that somebody knows
 	}
 	if q.what.action != "call_tool" {
-		n += 100 // as does what most callers do
+		n += 100 // and what most callers do
 	}
 	for name, value := range q.arguments {
 		n += len(name) + len(value)

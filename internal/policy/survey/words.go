@@ -60,7 +60,7 @@ func gather(first, second *side, calls []Call) *words {
 		w.callers(s)
 		w.servers(s)
 	}
-	w.people = append(w.people, person{mcp.Principal{}, label(mcp.Principal{})})
+	w.people = append(w.people, person{label: label(mcp.Principal{})})
 	for _, h := range w.hints {
 		w.named(h)
 	}
@@ -176,7 +176,7 @@ func (w *words) person(p mcp.Principal) {
 		return
 	}
 	w.seenPeople[key] = true
-	w.people = append(w.people, person{p, label(p)})
+	w.people = append(w.people, person{Principal: p, label: label(p)})
 }
 
 func (w *words) thing(t thing) {
