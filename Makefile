@@ -11,7 +11,7 @@ export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CONFIG ?=
-FUZZTIME ?= 30s
+FUZZTIME ?= 20s
 KILLS ?= 1000
 COVERAGE_MIN ?= 90
 DATA ?= .cache/quality
