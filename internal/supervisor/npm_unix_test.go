@@ -90,6 +90,17 @@ func fakeNpm(args []string) int {
 	return 0
 }
 
+// away is a directory outside of /tmp, which children may write to.
+func away(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/tmp", "sandbox-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // kitchen is what fetches are tested with: a directory with npx and npm, one for packages and a count of installations.
 type kitchen struct {
 	bin, packages, cache, count string

@@ -124,17 +124,6 @@ func tried(t *testing.T, sup *supervisor.Supervisor, rules sandbox.Rules, attemp
 	return results, child
 }
 
-// away is a directory outside of /tmp, which children may write to.
-func away(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "sandbox-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
 // answering are a TCP and a UDP server that answer everything, as attempts.
 func answering(t *testing.T) (tcp, udp string) {
 	t.Helper()
