@@ -13,6 +13,7 @@ package mcp
 
 import (
 	"context"
+	"time"
 
 	"github.com/dragoman-mcp/dragoman/mcp/jsonrpc"
 )
@@ -102,6 +103,30 @@ func (req *Request) Emit(n Notification) {
 	if req.Notify != nil {
 		req.Notify(n)
 	}
+}
+
+// Again is the same call once more, with answers to what the server has asked for
+// in asked, and with the server's state as it came with the questions, if any did.
+func (req *Request) Again(asked Result, answers []byte) *Request {
+	again := *req
+	again.Params = req.Params.With(
+		jsonrpc.Edit{Name: "inputResponses", Value: answers},
+		jsonrpc.Edit{Name: "requestState", Value: asked.Get("requestState")})
+	return &again
+}
+
+// GiveUp lets whoever holds the call behind next know that it will not be made
+// again, and waits for that as long as wait, also when ctx has ended. Without a
+// state in asked nobody holds it.
+func (req *Request) GiveUp(ctx context.Context, next Handler, asked Result, wait time.Duration) {
+	if asked.Get("requestState") == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
+	defer cancel()
+	last := req.Again(asked, nil)
+	last.Abandon, last.Notify = true, nil
+	_, _ = next.Handle(ctx, last) // always an error; there is nobody to tell
 }
 
 // Result is the result object of an answered request, checked but untouched.

@@ -23,6 +23,9 @@ const (
 	shedDelay = 250 * time.Millisecond
 )
 
+// courtesy is how long a server may take to hear that a call is given up.
+const courtesy = 2 * time.Second
+
 // asker answers what a server asks for in mid-call: questions to the person at
 // the terminal, and the directories that --root names.
 type asker struct {
@@ -79,32 +82,12 @@ func (a *asker) complete(ctx context.Context, h mcp.Handler, req *mcp.Request) (
 		}
 		answers, err := a.answer(ctx, requests)
 		if err != nil {
-			giveUp(ctx, h, again(req, result, nil))
+			req.GiveUp(ctx, h, result, courtesy)
 			return mcp.Result{}, err
 		}
-		req = again(req, result, answers)
+		req = req.Again(result, answers)
 	}
 	return mcp.Result{}, fmt.Errorf("the server asked for input %d times, that is too often", maxRounds)
-}
-
-// again is the same call with answers, and with the server's state as it was given.
-func again(req *mcp.Request, result mcp.Result, answers []byte) *mcp.Request {
-	out := *req
-	out.Params = req.Params.With(
-		jsonrpc.Edit{Name: "inputResponses", Value: answers},
-		jsonrpc.Edit{Name: "requestState", Value: result.Get("requestState")})
-	return &out
-}
-
-// giveUp lets whoever holds the call know that it will not be made again.
-func giveUp(ctx context.Context, h mcp.Handler, req *mcp.Request) {
-	if req.Params.Get("requestState") == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	req.Abandon, req.Notify = true, nil
-	_, _ = h.Handle(ctx, req) // always an error; there is nobody to tell
 }
 
 func pause(ctx context.Context, d time.Duration) error {

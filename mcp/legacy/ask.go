@@ -41,34 +41,12 @@ func (s *Session) complete(ctx context.Context, req *mcp.Request, out mcp.Stream
 		}
 		answers, err := s.ask(ctx, inputs, out)
 		if err != nil {
-			s.giveUp(ctx, req, result)
+			req.GiveUp(ctx, s.server.handler, result, courtesy)
 			return mcp.Result{}, err
 		}
-		req = retry(req, result, answers)
+		req = req.Again(result, answers)
 	}
 	return mcp.Result{}, mcp.Errorf(jsonrpc.CodeInternal, "the server asked for input %d times, that is too often", maxRounds)
-}
-
-// retry is the same call again, with answers and with the server's state as it
-// was given, if any was.
-func retry(req *mcp.Request, result mcp.Result, answers []byte) *mcp.Request {
-	again := *req
-	again.Params = req.Params.With(
-		jsonrpc.Edit{Name: "inputResponses", Value: answers},
-		jsonrpc.Edit{Name: "requestState", Value: result.Get("requestState")})
-	return &again
-}
-
-// giveUp lets whoever holds the call know that it will not be retried.
-func (s *Session) giveUp(ctx context.Context, req *mcp.Request, result mcp.Result) {
-	if result.Get("requestState") == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), courtesy)
-	defer cancel()
-	last := retry(req, result, nil)
-	last.Abandon, last.Notify = true, nil
-	_, _ = s.server.handler.Handle(ctx, last) // always an error; there is nobody to tell
 }
 
 func pause(ctx context.Context, d time.Duration) error {

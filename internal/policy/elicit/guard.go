@@ -61,7 +61,7 @@ func (g *guard) settle(ctx context.Context, req *mcp.Request, result mcp.Result)
 	for range maxRounds {
 		v := g.weigh(ctx, req, result.Get("inputRequests"), true)
 		if v.ends != nil {
-			g.giveUp(ctx, req, result)
+			req.GiveUp(ctx, g.next, result, courtesy)
 			return mcp.Result{}, v.ends
 		}
 		if len(v.declined) == 0 {
@@ -69,7 +69,7 @@ func (g *guard) settle(ctx context.Context, req *mcp.Request, result mcp.Result)
 		}
 		// Earlier answers go along: a server without a state would ask for them again.
 		given, _ := jsonrpc.Split(req.Params.Get("inputResponses"))
-		req = again(req, result, given.Append(nil, v.declined...))
+		req = req.Again(result, given.Append(nil, v.declined...))
 		var err error
 		result, err = g.next.Handle(ctx, req)
 		if err != nil {
@@ -79,30 +79,8 @@ func (g *guard) settle(ctx context.Context, req *mcp.Request, result mcp.Result)
 			return result, nil
 		}
 	}
-	g.giveUp(ctx, req, result)
+	req.GiveUp(ctx, g.next, result, courtesy)
 	return mcp.Result{}, mcp.Errorf(mcp.CodeForbidden, "server %s goes on asking for what it may not ask for", g.server)
-}
-
-// again is the same call with answers, and with the state that came with the
-// questions.
-func again(req *mcp.Request, result mcp.Result, answers []byte) *mcp.Request {
-	own := *req
-	own.Params = req.Params.With(
-		jsonrpc.Edit{Name: "inputResponses", Value: answers},
-		jsonrpc.Edit{Name: "requestState", Value: result.Get("requestState")})
-	return &own
-}
-
-// giveUp lets whoever holds the call know that it will not be retried.
-func (g *guard) giveUp(ctx context.Context, req *mcp.Request, result mcp.Result) {
-	if result.Get("requestState") == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), courtesy)
-	defer cancel()
-	last := again(req, result, nil)
-	last.Abandon, last.Notify = true, nil
-	_, _ = g.next.Handle(ctx, last) // always an error; there is nobody to tell
 }
 
 // task takes what may not be asked out of what is said of a task, and declines it.
