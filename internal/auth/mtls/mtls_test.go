@@ -110,12 +110,11 @@ func uris(all ...string) (out []*url.URL) {
 	return out
 }
 
-func TestCallersWithCertificates(t *testing.T) {
-	ca, stranger := newAuthority(t), newAuthority(t)
-	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	cfg := &config.Config{TLS: files(t, ca)}
-	cfg.Auth.Certificates = config.Certificates{Enabled: true, Roles: []string{"user"}, Names: []string{"spiffe://example.org/*", "*@example.org", "robot"}}
-	vouching, err := mtls.LoadAuthorities(cfg.TLS, nil, nil)
+// guarded starts a server that tells callers who they are, and gives it with the
+// authority that its own certificate is of.
+func guarded(t *testing.T, cfg *config.Config, ca *authority, now func() time.Time) (*httptest.Server, *x509.CertPool) {
+	t.Helper()
+	vouching, err := mtls.LoadAuthorities(cfg.TLS, now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,11 +127,19 @@ func TestCallersWithCertificates(t *testing.T) {
 		_, _ = io.WriteString(w, mcp.PrincipalOf(r.Context()).ID)
 	})))
 	server.TLS = setup
-	server.Config.ErrorLog = nil
 	server.StartTLS()
-	defer server.Close()
+	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.cert)
+	return server, roots
+}
+
+func TestCallersWithCertificates(t *testing.T) {
+	ca, stranger := newAuthority(t), newAuthority(t)
+	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	cfg := &config.Config{TLS: files(t, ca)}
+	cfg.Auth.Certificates = config.Certificates{Enabled: true, Roles: []string{"user"}, Names: []string{"spiffe://example.org/*", "*@example.org", "robot"}}
+	server, roots := guarded(t, cfg, ca, nil)
 	for _, c := range []struct {
 		name     string
 		from     *authority

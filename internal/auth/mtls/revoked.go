@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,7 @@ type held struct {
 
 // stamp tells a file from what it was.
 type stamp struct {
-	changed time.Time
+	changed int64 // Unix time in ns
 	size    int64
 }
 
@@ -81,7 +82,7 @@ func (r *revocations) stamps() ([]stamp, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, stamp{info.ModTime(), info.Size()})
+		out = append(out, stamp{info.ModTime().UnixNano(), info.Size()})
 	}
 	return out, nil
 }
@@ -220,11 +221,7 @@ func (r *revocations) look(now time.Time) {
 	was := r.held.Load()
 	stamps, err := r.stamps()
 	if err == nil {
-		same := true
-		for i, s := range stamps {
-			same = same && s.size == was.stamps[i].size && s.changed.Equal(was.stamps[i].changed)
-		}
-		if same {
+		if slices.Equal(stamps, was.stamps) {
 			return
 		}
 		var h *held

@@ -13,7 +13,6 @@ import (
 	"io"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,21 +125,7 @@ func TestARevocationReachesConnectionsThatAreOpen(t *testing.T) {
 	name := write(t, t.TempDir(), "ca.crl", ca.revoke(t, nil))
 	cfg.TLS.ClientCRL = []string{name}
 	var later atomic.Int64
-	vouching, err := mtls.LoadAuthorities(cfg.TLS, func() time.Time { return time.Now().Add(time.Duration(later.Load())) }, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	setup, err := mtls.Load(cfg.TLS, vouching)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := auth.NewGuard(cfg, auth.Options{Certificates: mtls.NewClients(cfg.Auth.Certificates, vouching)})
-	server := httptest.NewUnstartedServer(g.Private(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "in") })))
-	server.TLS = setup
-	server.StartTLS()
-	defer server.Close()
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
+	server, roots := guarded(t, cfg, ca, func() time.Time { return time.Now().Add(time.Duration(later.Load())) })
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: []tls.Certificate{own}}}
 	defer transport.CloseIdleConnections()
 	status := func() (int, error) {
