@@ -18,14 +18,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/dragoman-mcp/dragoman/internal/audit"
 	"github.com/dragoman-mcp/dragoman/internal/config"
 	"github.com/dragoman-mcp/dragoman/internal/egress"
 	"github.com/dragoman-mcp/dragoman/internal/gateway"
 	"github.com/dragoman-mcp/dragoman/internal/guards"
 	"github.com/dragoman-mcp/dragoman/internal/plaintext/definition"
+	"github.com/dragoman-mcp/dragoman/internal/policy/elicit"
 	"github.com/dragoman-mcp/dragoman/internal/secret/scan"
 	"github.com/dragoman-mcp/dragoman/internal/supervisor"
 	"github.com/dragoman-mcp/dragoman/internal/telemetry"
@@ -82,7 +81,7 @@ type App struct {
 	memory   memory
 	accounts accounts
 
-	questions questions
+	judge *elicit.Judge // of what servers ask their callers for
 
 	ctx  context.Context // of the servers' upkeep
 	stop context.CancelFunc
@@ -133,11 +132,11 @@ func (a *App) lay(cfg *config.Config) error {
 	}
 	a.secrets = scan.New(cfg.Secrets.Names)
 	learn(a.secrets, cfg)
-	a.openQuestions()
+	a.judge = a.newJudge()
 	a.network = egress.New(egress.Options{Guard: guard, Proxy: a.o.Proxy, TLS: a.o.TLS, UserAgent: "dragoman/" + a.o.Version})
 	a.telemetry, err = telemetry.New(telemetry.Options{
 		Log: cfg.Log, Telemetry: cfg.Telemetry, Output: a.o.LogOutput, Transport: a.network.RoundTripper(),
-		Version: a.o.Version, Servers: a.serverStatus, Gather: prometheus.Gatherers{&a.inhouse, a.questions.registry}, QuietCalls: a.o.QuietCalls,
+		Version: a.o.Version, Servers: a.serverStatus, Gather: &a.inhouse, QuietCalls: a.o.QuietCalls,
 		Redact: a.secrets.Handler, RedactText: a.secrets.Text,
 	})
 	if err != nil {
@@ -338,7 +337,7 @@ func (a *App) reach(cfg *config.Config, server config.Server) (*upstream.Upstrea
 	if err != nil {
 		return nil, nil, err
 	}
-	judged := a.questions.judge.Guard(server, up)
+	judged := a.judge.Guard(server, up)
 	if shown == nil {
 		return up, judged, nil
 	}

@@ -26,7 +26,7 @@ type families struct {
 	sessions, streams  *prometheus.GaugeVec
 	reloads, flows     *prometheus.CounterVec
 	lastReload         prometheus.Gauge
-	hiddenText         *prometheus.CounterVec
+	hiddenText, asked  *prometheus.CounterVec
 }
 
 // durationBuckets are in seconds, as the conventions recommend for MCP.
@@ -61,13 +61,17 @@ func newFamilies(r *prometheus.Registry, o Options) *families {
 			Name: "dragoman_config_last_reload_success_timestamp_seconds", Help: "When the configuration in use was loaded, in Unix time."}),
 		hiddenText: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dragoman_hidden_text_total", Help: "Definitions, each once, errors and results of a server that had something nobody sees, by kind."}, []string{"server", "kind"}),
+		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dragoman_questions_refused_total",
+			Help: "What servers asked their callers for and was not passed on, by server and reason.",
+		}, []string{"server", "reason"}),
 	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "dragoman_build_info", Help: "Always 1; the labels say what is running.",
 		ConstLabels: prometheus.Labels{"version": o.Version, "commit": o.Commit, "go": runtime.Version()},
 	}, func() float64 { return 1 })
 	r.MustRegister(f.incoming, f.outgoing, f.incomingSession, f.outgoingSession, f.responseTime, f.activeRequests,
-		f.sessions, f.streams, f.reloads, f.flows, f.lastReload, f.hiddenText, build,
+		f.sessions, f.streams, f.reloads, f.flows, f.lastReload, f.hiddenText, f.asked, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"success", "failure"} {
 		f.reloads.WithLabelValues(result)
@@ -98,6 +102,7 @@ func (f *families) forget(server string) {
 	f.outgoingSession.DeletePartialMatch(labels)
 	f.flows.DeletePartialMatch(labels)
 	f.hiddenText.DeletePartialMatch(labels)
+	f.asked.DeletePartialMatch(labels)
 }
 
 // SessionOpened counts a session until closed is called, which may be done once.
@@ -147,6 +152,12 @@ func (t *Telemetry) Loaded(reload bool, err error) {
 // of few: tool, prompt, error and the like.
 func (t *Telemetry) HiddenText(server, kind string) {
 	t.families.hiddenText.WithLabelValues(server, kind).Inc()
+}
+
+// NotAsked counts what a server asked its caller for and was not passed on. reason
+// is one of few.
+func (t *Telemetry) NotAsked(server, reason string) {
+	t.families.asked.WithLabelValues(server, reason).Inc()
 }
 
 // Endpoint returns next with its requests timed and counted under a name,
