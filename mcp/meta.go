@@ -19,6 +19,10 @@ const (
 // errors, and servers with sessions are sent one in its place.
 const MetaRefused = "dragoman/refused"
 
+// MetaHeld is the member of a list's _meta that says how many entries of the page
+// wait for approval, for who makes lists of pages.
+const MetaHeld = "dragoman/held"
+
 // NameKey returns the parameter that names what a request of method is about,
 // the one that the header Mcp-Name mirrors; "" when it has none.
 func NameKey(method string) string {

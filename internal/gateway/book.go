@@ -22,9 +22,6 @@ const (
 	retryFetch     = 2 * time.Second // after a fetch that failed, before the next
 )
 
-// metaHeld is the member of a page's _meta by which internal/policy/pin says how many entries it holds back.
-const metaHeld = "dragoman/held"
-
 // entry is one tool, prompt, resource or template of a server.
 type entry struct {
 	name    string // by which the server knows it
@@ -272,7 +269,7 @@ func (b *book) pages(ctx context.Context, k kind, l *list) error {
 // heldIn is how many entries of a page were held back by what approves definitions.
 func heldIn(page mcp.Result) int {
 	meta, _ := jsonrpc.Split(page.Get("_meta"))
-	n, _ := strconv.Atoi(string(meta.Get(metaHeld))) // it is ours, or left out
+	n, _ := strconv.Atoi(string(meta.Get(mcp.MetaHeld))) // it is ours, or left out
 	return min(max(n, 0), maxListEntries)
 }
 

@@ -139,13 +139,10 @@ func (w *watched) list(ctx context.Context, req *mcp.Request) (mcp.Result, error
 	return mcp.Result{Object: result.With(jsonrpc.Edit{Name: member, Value: append(text, ']')}, heldBack(result, held))}, nil
 }
 
-// MetaHeld is the member of a list's _meta that says how many entries of the page wait for approval.
-const MetaHeld = "dragoman/held"
-
 // heldBack says in a list's _meta how much of it is held back, in the place of what the server says of that.
 func heldBack(result mcp.Result, held int) jsonrpc.Edit {
 	meta, _ := jsonrpc.Split(result.Get("_meta"))
-	edit := jsonrpc.Edit{Name: MetaHeld}
+	edit := jsonrpc.Edit{Name: mcp.MetaHeld}
 	if held > 0 {
 		edit.Value = strconv.AppendInt(nil, int64(held), 10)
 	}
